@@ -49,7 +49,9 @@ class Settings:
     dask: str = field(default="", metadata={"help": "Dask scheduler for scores, tcp://host:port; unset: this machine"})
     candidate_minutes: int = field(default=10, metadata={"help": "an unanswered candidate expires after this many minutes"})
     session_hours: int = field(default=12, metadata={"help": "a login ends after this many hours"})
-    replay_spool: bool = field(default=True, metadata={"help": "resend the spool when Redis forgot; off only to prove in a test that it is needed"})
+    replay_spool: bool = field(
+        default=True, metadata={"help": "resend the spool when Redis forgot; off only to prove in a test that it is needed"}
+    )
 
     @property
     def tz(self) -> ZoneInfo:
@@ -64,11 +66,16 @@ class Settings:
     @property
     def app_dsn(self) -> str:
         """libpq string of the role the product runs as (no password in it: data_dir/secret/pgpass holds that)."""
-        return self.database_url or f"host={self.run_dir} port=5432 dbname=campus user=app passfile={self.secret_dir / 'pgpass'}"
+        return self.database_url or f"host={self.run_dir / 'pg'} port=5432 dbname=campus user=app passfile={self.secret_dir / 'pgpass'}"
 
     @property
     def owner_dsn(self) -> str:
-        return self.owner_url or f"host={self.run_dir} port=5432 dbname=campus user=campus_owner"
+        return self.owner_url or self.owner_socket_dsn
+
+    @property
+    def owner_socket_dsn(self) -> str:
+        """libpq string of the embedded server's owner: peer authentication, as root or as the server's user only."""
+        return f"host={self.run_dir / 'pg'} port=5432 dbname=campus user=campus_owner"
 
     @property
     def redis(self) -> str:
@@ -139,7 +146,13 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     if not values.get("data_dir"):
         values["data_dir"] = default_data_dir(os.getuid(), Path.home())
     settings = Settings(**values)
-    for name, low, high in (("port", 1, 65535), ("demo_poll_ms", 100, 60_000), ("web_workers", 1, 64), ("candidate_minutes", 1, 60), ("session_hours", 1, 168)):
+    for name, low, high in (
+        ("port", 1, 65535),
+        ("demo_poll_ms", 100, 60_000),
+        ("web_workers", 1, 64),
+        ("candidate_minutes", 1, 60),
+        ("session_hours", 1, 168),
+    ):
         if not low <= getattr(settings, name) <= high:
             raise BadSetting(f"{name}={getattr(settings, name)}: allowed is {low} to {high}")
     if settings.lang not in ("zh", "en"):

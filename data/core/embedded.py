@@ -1,0 +1,524 @@
+"""A private PostgreSQL + PostGIS and a private Redis (or Valkey) in the data directory.
+
+Both listen on unix sockets in `settings.run_dir` only. As root, PostgreSQL drops to the user
+`postgres` and Redis, like every worker, to `campus`; the owner role is reached by peer
+authentication as root or as the server's own user, the role `app` by a password (scram) kept in
+`secret/pgpass`, mode 0600.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import redis
+from psycopg import sql
+
+from data.core.settings import Settings
+
+POSTGIS_LEAST = (3, 3)
+MAJOR_LEAST = 15
+SHM_LEAST_BYTES = 256 * 1024 * 1024  # a container's 64 MB breaks parallel queries
+SOCKET_PATH_MOST = 107  # bytes, sun_path of Linux
+START_S, STOP_S = 60.0, 4.0
+SERVER_USER, PRODUCT_USER, FALLBACK_USER = "postgres", "campus", "nobody"
+
+
+class ServerTrouble(RuntimeError):
+    """A server cannot be set up or started; the message is one sentence that says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The operating system user a process runs as; equal to our own when we are not root."""
+
+    name: str
+    uid: int
+    gid: int
+
+    @property
+    def drop(self) -> dict[str, object]:
+        """Arguments for `subprocess.Popen` that change to this user; none when there is nothing to change."""
+        if os.getuid() != 0 or self.uid == 0:
+            return {}
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+
+def account(*wanted: str) -> Account:
+    """The first of `wanted` that exists if we are root, else ourselves."""
+    if os.getuid() != 0:
+        mine = pwd.getpwuid(os.getuid())
+        return Account(name=mine.pw_name, uid=mine.pw_uid, gid=mine.pw_gid)
+    for name in (*wanted, FALLBACK_USER):
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(name=name, uid=found.pw_uid, gid=found.pw_gid)
+    raise ServerTrouble(f"As root, PostgreSQL needs another user to run as: create {SERVER_USER} or {FALLBACK_USER}.")
+
+
+def product_account() -> Account:
+    """The user of web, ingest, workers and Redis."""
+    return account(PRODUCT_USER)
+
+
+def server_account() -> Account:
+    """The user of PostgreSQL."""
+    return account(SERVER_USER)
+
+
+def _share_dir(bin_dir: Path) -> Path | None:
+    try:
+        said = subprocess.run([bin_dir / "pg_config", "--sharedir"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        major = bin_dir.parent.name
+        said = f"/usr/share/postgresql/{major}"
+    return Path(said) if Path(said).is_dir() else None
+
+
+def postgres_folders() -> list[Path]:
+    """Folders that hold `initdb` and `postgres`: this environment's own (conda), Debian's newest first, then PATH."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name) if path.parent.name.isdigit() else 0)
+    brew = sorted(Path("/opt/homebrew/opt").glob("postgresql@*/bin"), reverse=True)
+    on_path = shutil.which("initdb")
+    candidates = [Path(sys.prefix) / "bin", *debian, *brew, *([Path(on_path).resolve().parent] if on_path else [])]
+    return [path for path in dict.fromkeys(candidates) if (path / "initdb").exists() and (path / "postgres").exists()]
+
+
+def _major(bin_dir: Path) -> int:
+    said = subprocess.run([bin_dir / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"(\d+)(?:\.|beta|rc|devel|\s)", said)
+    return int(found.group(1)) if found else 0
+
+
+def has_postgis(bin_dir: Path) -> bool:
+    """Whether the PostGIS extension files belong to this PostgreSQL."""
+    share = _share_dir(bin_dir)
+    return share is not None and (share / "extension/postgis.control").exists()
+
+
+def find_postgres(data_dir: Path, folders: list[Path] | None = None) -> Path:
+    """The bin folder of a PostgreSQL with PostGIS that can open `data_dir/pg`, or the newest for a new one.
+
+    Raises:
+        ServerTrouble: none installed, PostGIS missing, or the data belong to a major version that is not installed.
+    """
+    with_postgis = [folder for folder in (postgres_folders() if folders is None else folders) if has_postgis(folder)]
+    if not with_postgis:
+        raise ServerTrouble(
+            "No PostgreSQL with PostGIS was found: run ./run, or install postgresql-15-postgis-3 (Debian 12) or postgresql-17-postgis-3 (Debian 13)."
+        )
+    made_by = data_dir / "pg/PG_VERSION"
+    try:
+        needed = int(made_by.read_text().strip())
+    except FileNotFoundError:
+        best = max(with_postgis, key=_major)
+        if _major(best) < MAJOR_LEAST:
+            raise ServerTrouble(f"PostgreSQL {_major(best)} is too old: {MAJOR_LEAST} or newer is needed.") from None
+        return best
+    majors = {_major(folder): folder for folder in reversed(with_postgis)}
+    if needed not in majors:
+        have = ", ".join(str(major) for major in sorted(majors))
+        raise ServerTrouble(
+            f"{data_dir / 'pg'} was made by PostgreSQL {needed} and this machine has {have}: install postgresql-{needed}-postgis-3, "
+            "or restore a backup into a new DATA_DIR."
+        )
+    return majors[needed]
+
+
+def find_redis() -> Path:
+    """The Valkey or Redis server program; Debian 13 has both names, Debian 12 only the second.
+
+    Raises:
+        ServerTrouble: neither is installed.
+    """
+    for name in ("valkey-server", "redis-server"):
+        own = Path(sys.prefix) / "bin" / name
+        found = str(own) if own.exists() else shutil.which(name, path=os.defpath + ":/usr/local/bin:/opt/homebrew/bin")
+        if found:
+            return Path(found)
+    raise ServerTrouble("Neither valkey-server nor redis-server was found: run ./run, or install one of them.")
+
+
+def shared_memory(shm: Path = Path("/dev/shm")) -> str:
+    """PostgreSQL's `dynamic_shared_memory_type` for this machine: `mmap` where /dev/shm is missing or small."""
+    try:
+        space = os.statvfs(shm)
+    except OSError:
+        return "mmap"
+    is_open = bool(shm.stat().st_mode & stat.S_IWOTH)
+    return "posix" if is_open and space.f_blocks * space.f_frsize >= SHM_LEAST_BYTES else "mmap"
+
+
+def _own(path: Path, who: Account, mode: int, *, gid: int | None = None) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.getuid() == 0:
+        os.chown(path, who.uid, who.gid if gid is None else gid)
+    path.chmod(mode)
+
+
+def _claim_run_dir(path: Path, product: Account, server: Account) -> None:
+    """The socket directory, safe in a shared temporary directory: never one that somebody else has made."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        info = path.lstat()
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid not in {os.getuid(), product.uid}:
+            raise ServerTrouble(f"{path} belongs to somebody else: remove it, or choose another DATA_DIR.") from None
+    _own(path, product, 0o710 if os.getuid() == 0 else 0o700, gid=server.gid)
+    _own(path / "pg", server, 0o750 if os.getuid() == 0 else 0o700, gid=product.gid)
+
+
+def prepare(settings: Settings) -> None:
+    """Make the folders with their owners. Safe to repeat.
+
+    Raises:
+        ServerTrouble: the directory cannot be made, or the servers' users cannot enter it.
+    """
+    product, server = product_account(), server_account()
+    longest = settings.run_dir / "pg/.s.PGSQL.5432.lock"
+    if len(os.fsencode(longest)) > SOCKET_PATH_MOST:
+        raise ServerTrouble(f"{settings.run_dir} is too deep for a unix socket: set TMPDIR to a short path such as /tmp.")
+    try:
+        _own(settings.data_dir, product, 0o711 if os.getuid() == 0 else 0o700)
+        for name in ("secret", "redis", "spool", "log"):
+            _own(settings.data_dir / name, product, 0o700)
+        _claim_run_dir(settings.run_dir, product, server)
+    except OSError as err:
+        raise ServerTrouble(f"DATA_DIR {settings.data_dir} cannot be used ({err.strerror}): choose another one.") from err
+    for who in {product.name: product, server.name: server}.values():
+        if who.drop and subprocess.run(["test", "-x", str(settings.data_dir)], cwd="/", **who.drop).returncode:  # type: ignore[call-overload]
+            raise ServerTrouble(
+                f"The user {who.name} cannot enter {settings.data_dir}, a folder above it is closed: set DATA_DIR=/var/lib/campus."
+            )
+
+
+_SAID = (
+    ("No space left on device", "The disk is full: free some space under {data_dir} and start again."),
+    ("File too large", "The disk is full or a file limit is reached under {data_dir}: free some space and start again."),
+    ("Disk quota exceeded", "The disk quota is used up under {data_dir}: free some space and start again."),
+    ("could not access directory", "PostgreSQL's user cannot enter {data_dir}: set DATA_DIR=/var/lib/campus."),
+    (
+        "incompatible with server",
+        "{data_dir}/pg was made by another version of PostgreSQL: install that version, or restore a backup into a new DATA_DIR.",
+    ),
+    ('lock file "postmaster.pid" already exists', "{data_dir}/pg is in use by another PostgreSQL: stop it, or choose another DATA_DIR."),
+)
+
+
+def _explain(said: str, settings: Settings, otherwise: str) -> ServerTrouble:
+    for mark, sentence in _SAID:
+        if mark in said:
+            return ServerTrouble(sentence.format(data_dir=settings.data_dir))
+    return ServerTrouble(otherwise)
+
+
+def _tail(path: Path, count: int = 4000) -> str:
+    try:
+        return path.read_bytes()[-count:].decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not collected does not count."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def _wait_gone(pid: int, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+class Servers:
+    """The two servers of one data directory. `start` and `stop` may be called again and again."""
+
+    def __init__(self, settings: Settings, *, say: Callable[[str], None] = lambda text: None, durable: bool = True) -> None:
+        """`durable=False` leaves out fsync: for throw-away tests only."""
+        self.settings, self._say, self._durable = settings, say, durable
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def _pg(self) -> Path:
+        return self.settings.data_dir / "pg"
+
+    def pid(self, name: str) -> int | None:
+        """The process id of `postgres` or `redis` if it runs, ours or one left from a start that was killed."""
+        child = self._children.get(name)
+        if child is not None:
+            return child.pid if child.poll() is None else None
+        file = self._pg / "postmaster.pid" if name == "postgres" else self.settings.run_dir / "redis.pid"
+        try:
+            found = int(file.read_text().split("\n", 1)[0])
+            command = Path(f"/proc/{found}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return None
+        # A number from before a reboot may be somebody else's now.
+        mark = str(self._pg) if name == "postgres" else str(self.settings.run_dir)
+        return found if alive(found) and mark.encode() in command else None
+
+    def start(self) -> None:
+        """Start what is not running, until both answer.
+
+        Raises:
+            ServerTrouble: with the one sentence to show.
+        """
+        prepare(self.settings)
+        if not self.settings.database_url and self.pid("postgres") is None:
+            self._start_postgres()
+        if not self.settings.redis_url and self.pid("redis") is None:
+            self._start_redis()
+
+    def dead(self) -> list[str]:
+        """Names of the servers that should run and do not."""
+        wanted = [("postgres", self.settings.database_url), ("redis", self.settings.redis_url)]
+        return [name for name, url in wanted if not url and self.pid(name) is None]
+
+    def stop(self) -> None:
+        """Stop both, at once and cleanly; a server that does not obey is killed (its data are safe: both write ahead)."""
+        for name, ask in (("redis", signal.SIGTERM), ("postgres", signal.SIGINT)):
+            pid = self.pid(name)
+            if pid is None:
+                continue
+            os.kill(pid, ask)
+        for name in ("redis", "postgres"):
+            pid = self.pid(name)
+            if pid is not None and not _wait_gone(pid, STOP_S):
+                os.kill(pid, signal.SIGKILL)
+                _wait_gone(pid, 1.0)
+            child = self._children.pop(name, None)
+            if child is not None:
+                child.wait()
+        shutil.rmtree(self.settings.run_dir, ignore_errors=True)
+
+    def _spawn(self, name: str, command: list[str], who: Account) -> subprocess.Popen[bytes]:
+        log = self.settings.data_dir / "log" / f"{name}.log"
+        if log.exists() and log.stat().st_size > 10_000_000:
+            log.replace(log.with_suffix(".log.1"))
+        with log.open("ab") as out:
+            # A session of its own: Ctrl-C in the terminal reaches `up`, which then stops the servers in order.
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                cwd="/",
+                start_new_session=True,
+                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"},
+                **who.drop,
+            )  # type: ignore[call-overload]
+        self._children[name] = child
+        return child
+
+    def _initdb(self, bin_dir: Path, who: Account) -> None:
+        self._say("making the database cluster")
+        if self._pg.exists() and not (self._pg / "PG_VERSION").exists():
+            shutil.rmtree(self._pg)  # a first start that was cut short
+        _own(self._pg, who, 0o700)
+        command = [
+            str(bin_dir / "initdb"),
+            "-D",
+            str(self._pg),
+            "-U",
+            "campus_owner",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--auth=reject",
+            "--data-checksums",
+        ]
+        if not self._durable:
+            command.append("--no-sync")
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", cwd="/", env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, **who.drop
+        )  # type: ignore[call-overload]
+        if done.returncode:
+            shutil.rmtree(self._pg, ignore_errors=True)
+            last = (done.stderr.strip().splitlines() or [f"initdb ended with {done.returncode}"])[-1]
+            raise _explain(done.stderr, self.settings, f"The database cluster could not be made: {last}.")
+
+    def _write_access(self, who: Account) -> None:
+        hba = "local all campus_owner peer map=boot\nlocal all app scram-sha-256\n"
+        ident = "".join(f"boot {name} campus_owner\n" for name in dict.fromkeys((who.name, "root")))
+        for name, text in (("pg_hba.conf", hba), ("pg_ident.conf", ident)):
+            path = self._pg / name
+            path.write_text(text)
+            path.chmod(0o600)
+            if os.getuid() == 0:
+                os.chown(path, who.uid, who.gid)
+
+    def _start_postgres(self) -> None:
+        who = server_account()
+        bin_dir = find_postgres(self.settings.data_dir)
+        if not (self._pg / "PG_VERSION").exists():
+            self._initdb(bin_dir, who)
+        self._write_access(who)
+        options = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self.settings.run_dir / "pg"),
+            "port": "5432",
+            "dynamic_shared_memory_type": shared_memory(),
+            "max_connections": "100",
+            "shared_buffers": "128MB",
+            "work_mem": "16MB",
+            "maintenance_work_mem": "128MB",
+            "max_wal_size": "2GB",
+            "wal_compression": "on",
+            "random_page_cost": "1.1",
+            "jit": "off",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            "password_encryption": "scram-sha-256",
+            "log_min_error_statement": "panic",  # statements may hold personal data; the log must not
+            "fsync": "on" if self._durable else "off",
+            "full_page_writes": "on" if self._durable else "off",
+        }
+        command = [str(bin_dir / "postgres"), "-D", str(self._pg)]
+        for key, value in options.items():
+            command += ["-c", f"{key}={value}"]
+        log = self.settings.data_dir / "log/postgres.log"
+        before = log.stat().st_size if log.exists() else 0
+        child = self._spawn("postgres", command, who)
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                with psycopg.connect(self.settings.owner_socket_dsn, dbname="postgres", connect_timeout=2, autocommit=True) as conn:
+                    self._ensure_database(conn)
+                    return
+            except psycopg.OperationalError as err:
+                said = log.read_bytes()[before:].decode(errors="replace")
+                if child.poll() is not None:
+                    raise _explain(said, self.settings, f"PostgreSQL ended at its start: see {log}.") from err
+                if time.monotonic() > until:
+                    raise ServerTrouble(f"PostgreSQL did not answer within {START_S:.0f} s: see {log}.") from err
+                time.sleep(0.03)
+
+    def _ensure_database(self, conn: psycopg.Connection[tuple[object, ...]]) -> None:
+        pgpass = self.settings.secret_dir / "pgpass"
+        if not pgpass.exists():
+            password = secrets.token_urlsafe(24)
+            verifier = conn.pgconn.encrypt_password(password.encode(), b"app", b"scram-sha-256").decode()
+            known = conn.execute("select 1 from pg_roles where rolname = 'app'").fetchone()
+            verb = sql.SQL("alter" if known else "create")
+            conn.execute(
+                sql.SQL("{} role app login nosuperuser nocreatedb nocreaterole nobypassrls password {}").format(verb, sql.Literal(verifier))
+            )
+            write_secret(pgpass, f"*:*:*:app:{password}\n")
+        if conn.execute("select 1 from pg_database where datname = 'campus'").fetchone() is None:
+            self._say("making the database")
+            conn.execute("create database campus owner campus_owner template template0 encoding 'UTF8'")
+            conn.execute("revoke all on database campus from public")
+            conn.execute("grant connect, temporary on database campus to app")
+
+    def _start_redis(self) -> None:
+        who, program = product_account(), find_redis()
+        folder = self.settings.data_dir / "redis"
+        socket = self.settings.run_dir / "redis.sock"
+        command = [
+            str(program),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(socket),
+            "--unixsocketperm",
+            "700",
+            "--dir",
+            str(folder),
+            "--daemonize",
+            "no",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "everysec",
+            "--save",
+            "",
+            "--maxmemory",
+            "512mb",
+            "--maxmemory-policy",
+            "noeviction",
+            "--pidfile",
+            str(self.settings.run_dir / "redis.pid"),
+            "--logfile",
+            "",
+        ]
+        for attempt in (1, 2):
+            child = self._spawn("redis", command, who)
+            if self._redis_answers(child, socket):
+                return
+            said = _tail(self.settings.data_dir / "log/redis.log")
+            if attempt == 2 or "No space left" in said:
+                raise _explain(said, self.settings, f"{program.name} did not start: see {self.settings.data_dir / 'log/redis.log'}.")
+            # A cut or foreign append-only file: PostgreSQL and the spools hold the truth, so Redis may begin empty.
+            self._say(f"setting unreadable {program.name} data aside")
+            shutil.rmtree(folder.with_name("redis.unreadable"), ignore_errors=True)
+            folder.rename(folder.with_name("redis.unreadable"))
+            _own(folder, who, 0o700)
+
+    def _redis_answers(self, child: subprocess.Popen[bytes], socket: Path) -> bool:
+        until = time.monotonic() + START_S
+        while child.poll() is None and time.monotonic() < until:
+            client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2)
+            try:
+                if client.ping():
+                    return True
+            except redis.RedisError:
+                time.sleep(0.02)
+            finally:
+                client.close()
+        return False
+
+
+def write_secret(path: Path, text: str) -> None:
+    """A file with mode 0600 for the product's user, complete or not there at all."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    if os.getuid() == 0:
+        who = product_account()
+        os.chown(part, who.uid, who.gid)
+    part.replace(path)
+
+
+def postgis_trouble(conn: psycopg.Connection[tuple[object, ...]]) -> str | None:
+    """One sentence if the database's PostGIS is missing or too old, else None. `conn` gives rows as tuples."""
+    row = conn.execute("select default_version, installed_version from pg_available_extensions where name = 'postgis'").fetchone()
+    if row is None:
+        return "PostGIS is not installed beside this PostgreSQL: install postgresql-NN-postgis-3 of the same version."
+    found = str(row[1] or row[0])
+    if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < POSTGIS_LEAST:
+        return f"PostGIS {found} is too old: {POSTGIS_LEAST[0]}.{POSTGIS_LEAST[1]} or newer is needed."
+    return None
+
+
+@contextmanager
+def running(settings: Settings, *, durable: bool = True) -> Iterator[Servers]:
+    """Both servers for the length of a `with` block."""
+    servers = Servers(settings, durable=durable)
+    try:
+        servers.start()
+        yield servers
+    finally:
+        servers.stop()
