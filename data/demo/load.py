@@ -1,0 +1,73 @@
+"""Load the demo city into an empty database: one transaction, COPY all the way, as the role `app`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+
+from data.core import db, queries
+from data.core.secret import demo_password, write_secret
+from data.core.settings import Settings
+from data.demo import people, tables
+from data.demo.city import City, build
+from data.demo.sites import SCHOOLS
+from devices.demo import modules_file
+
+SEED = 20_180_901
+
+
+def tokens_file(settings: Settings) -> Path:
+    """Where the players find their API tokens, 0600: JSON, login to token."""
+    return settings.secret_dir / "demo-tokens.json"
+
+
+def load(settings: Settings, *, schools: int = SCHOOLS, seed: int = SEED, say: Callable[[str], None] = print) -> bool:
+    """Fill an empty database with the demo city and its history.
+
+    Args:
+        schools: how many; fewer give the same kind of city in a few seconds, for tests.
+    Returns:
+        False when there is a city already: nothing was touched.
+    """
+    sql = queries.load("demo")
+    begun = time.monotonic()
+
+    def said(text: str) -> None:
+        say(f"  demo city {time.monotonic() - begun:5.1f} s  {text}")
+
+    with db.connect(settings.app_dsn) as conn, db.scoped(conn, db.CITY):
+        found = conn.execute(sql["hold_city"]).fetchone()
+        if found and not found["is_empty"]:
+            return False
+        said("drawing")
+        known = people.passwords(demo_password(settings))
+        city = build(seed, schools=schools, known=known, data_dir=settings.data_dir)
+        for table in city.tables.values():
+            tables.copy(conn, table)
+            if len(table) > 20_000:
+                said(f"{table.name}: {len(table)}")
+    _write_files(settings, city, known)
+    _analyze(settings)
+    said("done")
+    return True
+
+
+def _write_files(settings: Settings, city: City, known: people.Passwords) -> None:
+    """What the players read: their modules and their tokens."""
+    target = modules_file(settings.data_dir)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    part.write_text(json.dumps(city.modules, ensure_ascii=False, indent=0), encoding="utf-8")
+    os.replace(part, target)
+    write_secret(tokens_file(settings), json.dumps(known.tokens))
+
+
+def _analyze(settings: Settings) -> None:
+    """Give the planner statistics before the first map is drawn."""
+    with psycopg.connect(settings.app_dsn, autocommit=True) as conn:
+        conn.execute(queries.load("demo")["analyze"])
