@@ -192,7 +192,8 @@ class Desired:
         """
         answer: Any = self._redis.xread({_commands(self._worker): self.last_id}, count=100, block=block_ms or None)
         good: list[dict[str, Any]] = []
-        for _, entries in answer or []:
+        pairs = answer.items() if isinstance(answer, dict) else answer or []
+        for _, entries in pairs:
             for entry_id, fields in entries:
                 self.last_id = entry_id.decode()
                 try:

@@ -249,6 +249,13 @@ class Spool:
             return self._last_seq()
 
     @property
+    def floor(self) -> int:
+        """The number up to which everything is forgotten."""
+        with self._lock:
+            first = self._db.execute("select min(seq) from event").fetchone()[0]
+            return first - 1 if first else self._last_seq()
+
+    @property
     def waiting(self) -> int:
         """Events not yet known to be in PostgreSQL."""
         with self._lock:
@@ -273,7 +280,7 @@ class Sender:
         self._spool, self._redis, self._replay = spool, client, replay
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._mark_key = f"campus:mark:{spool.source}"
+        self._mark_key, self._floor_key = stream.mark_key(spool.source), stream.floor_key(spool.source)
         self._seen_key = f"campus:seen:{spool.source}"  # ours alone: when it is gone, Redis lost its data without a restart
         self._run_id = ""
         self._run_id_at = self._forgot_at = 0.0
@@ -292,6 +299,11 @@ class Sender:
         if self._thread:
             self._thread.join(timeout_s)
 
+    @property
+    def is_alive(self) -> bool:
+        """False when the thread ended, wanted or not: the worker's heartbeat looks at it."""
+        return self._thread is not None and self._thread.is_alive()
+
     def _run(self) -> None:
         pause_s, is_down = 0.05, False
         while True:
@@ -303,7 +315,7 @@ class Sender:
                 if is_down:
                     log.info("Redis answers again", extra={"action": "sender.back"})
                 pause_s, is_down = 0.05, False
-            except (redis.RedisError, SpoolFull) as err:
+            except (redis.RedisError, sqlite3.Error, SpoolFull) as err:
                 if not is_down:  # once: an hour without Redis must not fill the log
                     log.warning("events wait in the spool: %s", err, extra={"action": "sender.down"})
                 is_down = True
@@ -320,8 +332,7 @@ class Sender:
         """Find out whether Redis is the one that got what we sent; if not, begin again at the mark."""
         if time.monotonic() - self._run_id_at < RUN_ID_S:
             return
-        server: Any = self._redis.info("server")
-        run_id = str(server["run_id"])
+        run_id = stream.run_id(self._redis)
         is_known = run_id == self._run_id and self._redis.exists(self._seen_key)
         mark = self._mark()
         if mark is not None and self._spool.adopt(mark):
@@ -330,6 +341,7 @@ class Sender:
         if not is_known:
             if self._replay:
                 self._sent = {True: mark or 0, False: mark or 0}
+            self._redis.set(self._floor_key, self._spool.floor)
             self._redis.set(self._seen_key, run_id)
         self._run_id, self._run_id_at = run_id, time.monotonic()
 
@@ -362,4 +374,5 @@ class Sender:
         if mark is None or mark <= self._forgotten or self._spool.baseline("spool.adopted") is None:
             return
         self._spool.forget(mark)
+        self._redis.set(self._floor_key, self._spool.floor)
         self._forgotten = mark

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis as redis_client
@@ -63,7 +64,7 @@ class OwnRedis:
     def ids(self, *, is_panic: bool = True) -> list[str]:
         """Event ids in the stream, in order, repetitions included."""
         client = self.client()
-        entries = client.xrange("campus:panic" if is_panic else "campus:event")
+        entries: Any = client.xrange("campus:panic" if is_panic else "campus:event")
         client.close()
         return [events.decode(fields[b"b"]).event_id for _, fields in entries]
 

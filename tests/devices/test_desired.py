@@ -55,14 +55,13 @@ def test_a_forged_an_altered_a_foreign_and_an_old_snapshot_are_refused_once_and_
     desired = worker()
     signer.publish(redis, "devices-1", BODY, 5)
     good = desired.current()
-    forged = Signer.load_or_make(tmp_path / "thief")
+    key, forged = "campus:desired:devices-1", Signer.load_or_make(tmp_path / "thief")
     for reason, spoil in [
         ("signature", lambda: forged.publish(redis, "devices-1", {"modules": []}, 6)),
-        ("signature", lambda: redis.hset("campus:desired:devices-1", "body", json.dumps({"modules": []}))),
+        ("signature", lambda: redis.hset(key, "body", json.dumps({"modules": []}))),
         ("old", lambda: signer.publish(redis, "devices-1", {"modules": []}, 4)),
-        ("worker", lambda: (signer.publish(redis, "devices-2", BODY, 9), redis.hset(
-            "campus:desired:devices-1", mapping=redis.hgetall("campus:desired:devices-2")))),
-    ]:  # fmt: skip
+        ("worker", lambda: (signer.publish(redis, "devices-2", BODY, 9), redis.copy("campus:desired:devices-2", key, replace=True))),
+    ]:
         spoil()
         with pytest.raises(Refused) as refused:
             desired.current()

@@ -106,7 +106,8 @@ def test_a_full_disk_stores_nothing_and_ends_when_there_is_room(tmp_path: Path, 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     kept = spool.waiting
-    assert 1 < kept < 1000 and spool.baseline("k") == f"new-{kept - 1}", "event and baseline belong together"
+    assert 1 < kept < 1000
+    assert spool.baseline("k") == f"new-{kept - 1}", "event and baseline belong together"
     spool._db.execute("pragma max_page_count = 100000")
     assert spool.append(press(2000)).seq == kept + 1
     spool.close()
@@ -146,6 +147,7 @@ def test_the_spool_forgets_only_what_postgresql_has(spool: Spool, own_redis: Any
     client.set("campus:mark:devices-1", 4)
     wait_for(lambda: spool.waiting == 6)
     assert [seq for seq, _ in spool.unsent(0, 99)] == [5, 6, 7, 8, 9, 10]
+    wait_for(lambda: client.get("campus:floor:devices-1") == b"4")
     client.close()
 
 
@@ -211,8 +213,9 @@ def test_an_event_survives_kill_9_between_append_and_send(tmp_path: Path, own_re
     assert done.returncode == -signal.SIGKILL
     spool = Spool(path, "devices-1")
     assert spool.baseline("M1/0") == "5"
-    sending(spool, own_redis.client())
+    sender = sending(spool, own_redis.client())
     wait_for(lambda: own_redis.ids() == [press(1).event_id])
+    sender.stop()
     spool.close()
 
 
