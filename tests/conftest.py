@@ -35,7 +35,6 @@ import psycopg
 import pytest
 import redis as redis_client
 from psycopg import sql
-from psycopg.rows import dict_row
 
 from data.core import db, embedded, migrate
 from data.core.settings import Settings, read
@@ -56,8 +55,10 @@ class Database:
     def connect(self) -> db.Connection:
         return db.connect(self.dsn)
 
-    def owner(self) -> psycopg.Connection[dict[str, Any]]:
-        return psycopg.connect(self.owner_dsn, row_factory=dict_row, autocommit=True)
+    def owner(self) -> db.Connection:
+        opened = db.connect(self.owner_dsn)
+        opened.autocommit = True
+        return opened
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +110,7 @@ def conn(database: Database) -> Iterator[db.Connection]:
 
 
 @pytest.fixture
-def owner(database: Database) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+def owner(database: Database) -> Iterator[db.Connection]:
     with database.owner() as opened:
         yield opened
 

@@ -9,159 +9,30 @@ authentication as root or as the server's own user, the role `app` by a password
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import secrets
 import shutil
 import signal
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import redis
 from psycopg import sql
 
+from data.core.binaries import ServerTrouble, find_postgres, find_redis, shared_memory
+from data.core.osuser import Account, product_account, server_account
+from data.core.process import alive, wait_gone
+from data.core.secret import write_secret
 from data.core.settings import Settings
 
 POSTGIS_LEAST = (3, 3)
-MAJOR_LEAST = 15
-SHM_LEAST_BYTES = 256 * 1024 * 1024  # a container's 64 MB breaks parallel queries
 SOCKET_PATH_MOST = 107  # bytes, sun_path of Linux
-START_S, STOP_S = 60.0, 4.0
-SERVER_USER, PRODUCT_USER, FALLBACK_USER = "postgres", "campus", "nobody"
-
-
-class ServerTrouble(RuntimeError):
-    """A server cannot be set up or started; the message is one sentence that says what to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """The operating system user a process runs as; equal to our own when we are not root."""
-
-    name: str
-    uid: int
-    gid: int
-
-    @property
-    def drop(self) -> dict[str, object]:
-        """Arguments for `subprocess.Popen` that change to this user; none when there is nothing to change."""
-        if os.getuid() != 0 or self.uid == 0:
-            return {}
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
-
-
-def account(*wanted: str) -> Account:
-    """The first of `wanted` that exists if we are root, else ourselves."""
-    if os.getuid() != 0:
-        mine = pwd.getpwuid(os.getuid())
-        return Account(name=mine.pw_name, uid=mine.pw_uid, gid=mine.pw_gid)
-    for name in (*wanted, FALLBACK_USER):
-        try:
-            found = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(name=name, uid=found.pw_uid, gid=found.pw_gid)
-    raise ServerTrouble(f"As root, PostgreSQL needs another user to run as: create {SERVER_USER} or {FALLBACK_USER}.")
-
-
-def product_account() -> Account:
-    """The user of web, ingest, workers and Redis."""
-    return account(PRODUCT_USER)
-
-
-def server_account() -> Account:
-    """The user of PostgreSQL."""
-    return account(SERVER_USER)
-
-
-def _share_dir(bin_dir: Path) -> Path | None:
-    try:
-        said = subprocess.run([bin_dir / "pg_config", "--sharedir"], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        major = bin_dir.parent.name
-        said = f"/usr/share/postgresql/{major}"
-    return Path(said) if Path(said).is_dir() else None
-
-
-def postgres_folders() -> list[Path]:
-    """Folders that hold `initdb` and `postgres`: this environment's own (conda), Debian's newest first, then PATH."""
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name) if path.parent.name.isdigit() else 0)
-    brew = sorted(Path("/opt/homebrew/opt").glob("postgresql@*/bin"), reverse=True)
-    on_path = shutil.which("initdb")
-    candidates = [Path(sys.prefix) / "bin", *debian, *brew, *([Path(on_path).resolve().parent] if on_path else [])]
-    return [path for path in dict.fromkeys(candidates) if (path / "initdb").exists() and (path / "postgres").exists()]
-
-
-def _major(bin_dir: Path) -> int:
-    said = subprocess.run([bin_dir / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"(\d+)(?:\.|beta|rc|devel|\s)", said)
-    return int(found.group(1)) if found else 0
-
-
-def has_postgis(bin_dir: Path) -> bool:
-    """Whether the PostGIS extension files belong to this PostgreSQL."""
-    share = _share_dir(bin_dir)
-    return share is not None and (share / "extension/postgis.control").exists()
-
-
-def find_postgres(data_dir: Path, folders: list[Path] | None = None) -> Path:
-    """The bin folder of a PostgreSQL with PostGIS that can open `data_dir/pg`, or the newest for a new one.
-
-    Raises:
-        ServerTrouble: none installed, PostGIS missing, or the data belong to a major version that is not installed.
-    """
-    with_postgis = [folder for folder in (postgres_folders() if folders is None else folders) if has_postgis(folder)]
-    if not with_postgis:
-        raise ServerTrouble(
-            "No PostgreSQL with PostGIS was found: run ./run, or install postgresql-15-postgis-3 (Debian 12) or postgresql-17-postgis-3 (Debian 13)."
-        )
-    made_by = data_dir / "pg/PG_VERSION"
-    try:
-        needed = int(made_by.read_text().strip())
-    except FileNotFoundError:
-        best = max(with_postgis, key=_major)
-        if _major(best) < MAJOR_LEAST:
-            raise ServerTrouble(f"PostgreSQL {_major(best)} is too old: {MAJOR_LEAST} or newer is needed.") from None
-        return best
-    majors = {_major(folder): folder for folder in reversed(with_postgis)}
-    if needed not in majors:
-        have = ", ".join(str(major) for major in sorted(majors))
-        raise ServerTrouble(
-            f"{data_dir / 'pg'} was made by PostgreSQL {needed} and this machine has {have}: install postgresql-{needed}-postgis-3, "
-            "or restore a backup into a new DATA_DIR."
-        )
-    return majors[needed]
-
-
-def find_redis() -> Path:
-    """The Valkey or Redis server program; Debian 13 has both names, Debian 12 only the second.
-
-    Raises:
-        ServerTrouble: neither is installed.
-    """
-    for name in ("valkey-server", "redis-server"):
-        own = Path(sys.prefix) / "bin" / name
-        found = str(own) if own.exists() else shutil.which(name, path=os.defpath + ":/usr/local/bin:/opt/homebrew/bin")
-        if found:
-            return Path(found)
-    raise ServerTrouble("Neither valkey-server nor redis-server was found: run ./run, or install one of them.")
-
-
-def shared_memory(shm: Path = Path("/dev/shm")) -> str:
-    """PostgreSQL's `dynamic_shared_memory_type` for this machine: `mmap` where /dev/shm is missing or small."""
-    try:
-        space = os.statvfs(shm)
-    except OSError:
-        return "mmap"
-    is_open = bool(shm.stat().st_mode & stat.S_IWOTH)
-    return "posix" if is_open and space.f_blocks * space.f_frsize >= SHM_LEAST_BYTES else "mmap"
+START_S, STOP_S = 60.0, 2.0
 
 
 def _own(path: Path, who: Account, mode: int, *, gid: int | None = None) -> None:
@@ -192,7 +63,7 @@ def prepare(settings: Settings) -> None:
     product, server = product_account(), server_account()
     longest = settings.run_dir / "pg/.s.PGSQL.5432.lock"
     if len(os.fsencode(longest)) > SOCKET_PATH_MOST:
-        raise ServerTrouble(f"{settings.run_dir} is too deep for a unix socket: set TMPDIR to a short path such as /tmp.")
+        raise ServerTrouble(f"{settings.run_dir} is too deep for a unix socket: choose a shorter DATA_DIR.")
     try:
         _own(settings.data_dir, product, 0o711 if os.getuid() == 0 else 0o700)
         for name in ("secret", "redis", "spool", "log"):
@@ -201,7 +72,7 @@ def prepare(settings: Settings) -> None:
     except OSError as err:
         raise ServerTrouble(f"DATA_DIR {settings.data_dir} cannot be used ({err.strerror}): choose another one.") from err
     for who in {product.name: product, server.name: server}.values():
-        if who.drop and subprocess.run(["test", "-x", str(settings.data_dir)], cwd="/", **who.drop).returncode:  # type: ignore[call-overload]
+        if who.drop and subprocess.run(["test", "-x", str(settings.data_dir)], check=False, cwd="/", **who.drop).returncode:
             raise ServerTrouble(
                 f"The user {who.name} cannot enter {settings.data_dir}, a folder above it is closed: set DATA_DIR=/var/lib/campus."
             )
@@ -232,22 +103,6 @@ def _tail(path: Path, count: int = 4000) -> str:
         return path.read_bytes()[-count:].decode(errors="replace")
     except FileNotFoundError:
         return ""
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not collected does not count."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
-
-
-def _wait_gone(pid: int, seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while alive(pid) and time.monotonic() < until:
-        time.sleep(0.02)
-    return not alive(pid)
 
 
 class Servers:
@@ -294,6 +149,16 @@ class Servers:
         wanted = [("postgres", self.settings.database_url), ("redis", self.settings.redis_url)]
         return [name for name, url in wanted if not url and self.pid(name) is None]
 
+    def flush(self) -> None:
+        """Write changed pages to disk now, so that a stop soon after is short. No error when the server is away."""
+        if self.settings.database_url or self.pid("postgres") is None:
+            return
+        try:
+            with psycopg.connect(self.settings.owner_socket_dsn, connect_timeout=1, autocommit=True) as conn:
+                conn.execute("checkpoint")
+        except psycopg.OperationalError:
+            return
+
     def stop(self) -> None:
         """Stop both, at once and cleanly; a server that does not obey is killed (its data are safe: both write ahead)."""
         for name, ask in (("redis", signal.SIGTERM), ("postgres", signal.SIGINT)):
@@ -303,9 +168,9 @@ class Servers:
             os.kill(pid, ask)
         for name in ("redis", "postgres"):
             pid = self.pid(name)
-            if pid is not None and not _wait_gone(pid, STOP_S):
-                os.kill(pid, signal.SIGKILL)
-                _wait_gone(pid, 1.0)
+            if pid is not None and not wait_gone(pid, STOP_S):
+                os.kill(pid, signal.SIGQUIT if name == "postgres" else signal.SIGKILL)
+                wait_gone(pid, 1.0)
             child = self._children.pop(name, None)
             if child is not None:
                 child.wait()
@@ -326,7 +191,7 @@ class Servers:
                 start_new_session=True,
                 env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"},
                 **who.drop,
-            )  # type: ignore[call-overload]
+            )
         self._children[name] = child
         return child
 
@@ -350,8 +215,15 @@ class Servers:
         if not self._durable:
             command.append("--no-sync")
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", cwd="/", env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, **who.drop
-        )  # type: ignore[call-overload]
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            cwd="/",
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
+            **who.drop,
+        )
         if done.returncode:
             shutil.rmtree(self._pg, ignore_errors=True)
             last = (done.stderr.strip().splitlines() or [f"initdb ended with {done.returncode}"])[-1]
@@ -486,20 +358,6 @@ class Servers:
             finally:
                 client.close()
         return False
-
-
-def write_secret(path: Path, text: str) -> None:
-    """A file with mode 0600 for the product's user, complete or not there at all."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    if os.getuid() == 0:
-        who = product_account()
-        os.chown(part, who.uid, who.gid)
-    part.replace(path)
 
 
 def postgis_trouble(conn: psycopg.Connection[tuple[object, ...]]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -11,7 +12,7 @@ import yoyo
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from data.core.embedded import ServerTrouble, postgis_trouble
+from data.core.embedded import Servers, ServerTrouble, postgis_trouble
 from data.core.settings import Settings
 
 FOLDER = Path(__file__).parents[1] / "migrations"
@@ -97,3 +98,24 @@ def _check_version(dsn: str) -> None:
         raise SchemaBehind(
             "The database of CAMPUS_DATABASE_URL is behind this version: set CAMPUS_OWNER_URL and run `python app.py migrate`."
         )
+
+
+def main(settings: Settings) -> int:
+    """`app.py migrate`: with the embedded server, it is started for as long as this takes."""
+    servers = None if settings.database_url else Servers(settings, say=print)
+    was_running = servers is None or servers.pid("postgres") is not None
+    try:
+        if servers is not None and not was_running:
+            servers.start()
+        done = run(settings, say=print)
+        print(f"{len(done)} migrations applied" if done else "the database is up to date")
+        return 0
+    except ServerTrouble as err:
+        print(err, file=sys.stderr)
+        return 2
+    except psycopg.OperationalError as err:
+        print(f"The database does not answer: {str(err).strip().splitlines()[0]}", file=sys.stderr)
+        return 2
+    finally:
+        if servers is not None and not was_running:
+            servers.stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -13,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 PREFIX = "CAMPUS_"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PLAIN = {"PORT": "port", "DATA_DIR": "data_dir", "DEMO": "demo", "HOST": "host", "TLS": "tls", "DEMO_POLL_MS": "demo_poll_ms"}
 
 
@@ -61,7 +61,7 @@ class Settings:
     def run_dir(self) -> Path:
         """Short 0700 directory of the unix sockets: a socket path may hold 107 bytes, a data directory may be deeper."""
         mark = hashlib.sha256(str(self.data_dir.resolve()).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"campus-{mark}"
+        return Path("/tmp") / f"campus-{mark}"  # not TMPDIR: root and the workers' user must mean the same folder
 
     @property
     def app_dsn(self) -> str:
@@ -88,6 +88,21 @@ class Settings:
     @property
     def master_key_file(self) -> Path:
         return self.secret_file or self.secret_dir / "master.key"
+
+    @property
+    def tls_dir(self) -> Path:
+        """Holds ca.crt, server.crt and server.key once `app.py tls` has run; ca.key lies in secret_dir."""
+        return self.data_dir / "tls"
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in LOOPBACK
+
+    @property
+    def url(self) -> str:
+        """What to open in a browser on this machine."""
+        host = self.host if self.host not in ("0.0.0.0", "::") else "127.0.0.1"
+        return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def models(self) -> Path:
@@ -157,6 +172,6 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
             raise BadSetting(f"{name}={getattr(settings, name)}: allowed is {low} to {high}")
     if settings.lang not in ("zh", "en"):
         raise BadSetting(f"lang={settings.lang}: zh or en")
-    if settings.host not in ("127.0.0.1", "::1", "localhost") and not settings.tls:
+    if not settings.is_loopback and not settings.tls:
         raise BadSetting(f"HOST={settings.host} without TLS=1: plain HTTP leaves this machine unprotected; set TLS=1 (see `app.py tls`)")
     return settings

@@ -8,7 +8,8 @@ import pytest
 
 def test_each_test_gets_an_empty_migrated_database(conn, owner):
     conn.execute(
-        "insert into district (district_code, name_zh, name_en, geom) values ('4403', '市', 'City', 'SRID=4326;MULTIPOLYGON(((0 0,1 0,1 1,0 0)))')"
+        "insert into district (district_code, name_zh, name_en, geom) values ('4403', '市', 'City', st_geomfromtext(%s, 4326))",
+        ("MULTIPOLYGON(((0 0,1 0,1 1,0 0)))",),
     )
     conn.commit()
     assert owner.execute("select count(*) as n from district").fetchone()["n"] == 1
