@@ -1,0 +1,132 @@
+/* The map's layers. Everything other files and tests use is here:
+ *
+ *   campus.layers.start(map)            panes, ground, names and every layer this viewer may see; resolves when the index is read
+ *   campus.layers.add(map, id)          switch a layer on;  remove(map, id) off;  toggle(id, isOn) the same on the started map
+ *   campus.layers.isOn(id)              whether a layer is switched on
+ *   campus.layers.legend()              [{id, title, switch, on, min_zoom, signs: [{key, shape, colour}]}], titles are locale keys
+ *   campus.layers.swatch(shape, colour) SVG text of a legend sign, 16 x 16
+ *   campus.layers.home()                LatLngBounds of all schools this viewer sees, or null while they load
+ *   campus.layers.ready                 promise: ground and schools were painted once
+ *   campus.layers.choose({kind, id, lat, lon})   what a click calls: campus.select if there is one, and the event "campus:select"
+ *   campus.layers.highlight([{kind, id}])        draw these as chosen (cameras show what they really see)
+ *   campus.layers.schools               .flash(id) .setState(id, "ok") .get(id) .marks (Map id -> Leaflet layer)
+ *   campus.layers.cameras / cells / devices      .setState(id, code) .refresh()
+ *   campus.layers.units                 .move({unit_id, lon, lat, at, ...}) .refresh()
+ *
+ * Layers follow the live stream by themselves through campus.live.on where live.js is there.
+ */
+(function () {
+  "use strict";
+  const campus = (window.campus = window.campus || {});
+  const layers = (campus.layers = campus.layers || {});
+  const PANES = { "campus-base": 200, "campus-overlay": 350, "campus-labels": 450, "campus-units": 610 };
+  const made = []; // {id, layer object with attach/setOn}, added by the files of the layers
+  let map = null;
+  let index = new Map();
+  let grounds = null;
+  let settle = null;
+
+  layers.ready = new Promise((resolve) => { settle = resolve; });
+
+  /** A layer's file calls this: `part` = {id, painter?, attach?(map), setOn(isOn), refresh?(), live?: {kind: fn}}. */
+  layers.declare = (part) => { made.push(part); };
+
+  layers.start = async function (leaflet) {
+    map = leaflet;
+    for (const [name, z] of Object.entries(PANES)) {
+      const pane = map.getPane(name) || map.createPane(name);
+      pane.style.zIndex = z;
+      pane.style.pointerEvents = name === "campus-units" ? "" : "none";
+    }
+    map.getContainer().style.background = campus.paletteOf(map).sea;
+    const base = campus.makeBase();
+    const names = campus.makeLabels();
+    const Overlay = campus.makeGrid({ pane: "campus-overlay", className: "campus-overlay" });
+    const overlay = new Overlay(made.filter((part) => part.painter).map((part) => part.painter));
+    grounds = { base, names, overlay };
+    layers.grounds = grounds;
+    base.addTo(map);
+    names.addTo(map);
+    base.on("campus:painted", () => names.soon());
+    index = await campus.layerIndex();
+    for (const part of made) {
+      const entry = index.get(part.id);
+      if (!entry) continue;
+      part.isOn = entry.on !== false;
+      if (part.attach) part.attach(map, overlay);
+      if (part.setOn) part.setOn(part.isOn, map, overlay);
+    }
+    overlay.addTo(map);
+    base.once("load", () => layers.schoolsPainted.then(settle));
+    if (layers.tip) layers.tip.attach(map, made);
+    follow();
+    map.fire("campus:layers");
+  };
+
+  layers.schoolsPainted = new Promise((resolve) => {
+    let waiting = null;
+    layers.schoolsCame = () => {
+      if (waiting) return;
+      waiting = requestAnimationFrame(() => requestAnimationFrame(() => {
+        if (grounds) grounds.names.soon();
+        resolve();
+      }));
+    };
+  });
+
+  function follow() {
+    if (!campus.live || !campus.live.on) return;
+    for (const part of made) for (const [kind, fn] of Object.entries(part.live || {})) campus.live.on(kind, fn);
+    campus.live.on("snapshot", () => layers.refresh());
+  }
+
+  /** Read every state again: after a gap in the stream nothing on the map may be older than it says. */
+  layers.refresh = () => Promise.all(made.filter((part) => part.refresh && part.isOn).map((part) => part.refresh().catch((err) => console.warn("layer not refreshed", part.id, err))));
+
+  layers.toggle = function (id, isOn) {
+    const part = made.find((one) => one.id === id);
+    if (!part || !index.has(id)) return false;
+    part.isOn = isOn === undefined ? !part.isOn : isOn;
+    part.setOn(part.isOn, map, grounds.overlay);
+    return part.isOn;
+  };
+  layers.add = (leaflet, id) => (leaflet === map ? layers.toggle(id, true) : layers.start(leaflet).then(() => layers.toggle(id, true)));
+  layers.remove = (leaflet, id) => layers.toggle(id, false);
+  layers.isOn = (id) => Boolean((made.find((one) => one.id === id) || {}).isOn);
+  layers.legend = () => [...index.values()].filter((entry) => entry.signs && entry.signs.length).map((entry) => ({ ...entry, on: layers.isOn(entry.id) || entry.id === "schools" }));
+  layers.home = () => layers.schools.bounds();
+
+  layers.choose = function (what) {
+    if (typeof campus.select === "function") campus.select(what);
+    document.dispatchEvent(new CustomEvent("campus:select", { detail: what }));
+  };
+
+  const SHAPES = {
+    disc: (c) => `<circle cx="8" cy="8" r="5" fill="${c}"/>`,
+    ring: (c) => `<circle cx="8" cy="8" r="4.5" fill="none" stroke="${c}" stroke-width="2"/>`,
+    pulse: (c) => `<circle cx="8" cy="8" r="4" fill="${c}" stroke="#fff" stroke-width="1.5"/><circle cx="8" cy="8" r="7" fill="none" stroke="${c}" stroke-opacity=".6"/>`,
+    triangle: (c) => `<path d="M8 2 14.5 13.5h-13z" fill="${c}"/>`,
+    square: (c) => `<rect x="2.5" y="2.5" width="11" height="11" fill="${c}" fill-opacity=".4" stroke="${c}"/>`,
+    hatch: (c) => `<rect x="2.5" y="2.5" width="11" height="11" fill="none" stroke="${c}"/><path d="M2.5 9 9 2.5M2.5 13.5l11-11M7 13.5 13.5 7" stroke="${c}"/>`,
+    fan: (c) => `<path d="M8 14 2 5a10 10 0 0 1 12 0z" fill="${c}" fill-opacity=".35" stroke="${c}"/>`,
+    cross: (c) => `<circle cx="8" cy="8" r="5" fill="none" stroke="${c}" stroke-width="1.5"/><path d="m5 5 6 6m0-6-6 6" stroke="${c}" stroke-width="1.5"/>`,
+    line: (c) => `<path d="M1 11C5 3 10 13 15 5" fill="none" stroke="${c}" stroke-width="2"/>`,
+    dash: (c) => `<path d="M1 8h14" stroke="${c}" stroke-width="2" stroke-dasharray="4 3"/>`,
+    diamond: (c) => `<path d="m8 2 6 6-6 6-6-6z" fill="${c}"/>`,
+    bolt: (c) => `<rect x="3" y="3" width="10" height="10" rx="2.5" fill="${c}"/>`,
+    car: (c) => `<circle cx="8" cy="8" r="6" fill="${c}" stroke="#fff" stroke-width="1.5"/>`,
+    faded: (c) => `<circle cx="8" cy="8" r="6" fill="${c}" fill-opacity=".35" stroke="${c}" stroke-dasharray="3 2"/>`,
+  };
+  layers.swatch = function (shape, colour) {
+    const palette = campus.paletteOf(map);
+    return `<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">${(SHAPES[shape] || SHAPES.disc)(palette[colour] || palette.info)}</svg>`;
+  };
+
+  layers.declare({
+    id: "schools",
+    setOn: (isOn, leaflet) => layers.schools.setVisible(isOn, leaflet),
+    refresh: () => layers.schools.refresh(),
+    attach: () => layers.schoolsPainted.then(() => layers.schools.refresh()).catch((err) => console.warn("states not read", err)),
+    live: {},
+  });
+})();

@@ -1,0 +1,57 @@
+/* Colours of the map, one name per meaning; architecture.md section 8 gives the values of the wall. */
+(function () {
+  "use strict";
+  const campus = (window.campus = window.campus || {});
+
+  const wall = {
+    sea: "#0a101d", land: "#121d33", coast: "rgba(72,130,214,.10)", edge: "#2b4168",
+    district: "rgba(122,158,214,.62)", street: "rgba(122,158,214,.22)",
+    water: "#0c1a30", waterEdge: "rgba(70,130,200,.35)", park: "rgba(38,96,92,.30)", built: "rgba(148,178,226,.035)",
+    road: {
+      motorway: { core: "#45689f", glow: "rgba(84,140,226,.20)" },
+      trunk: { core: "#395786", glow: "rgba(84,140,226,.14)" },
+      primary: { core: "#2d466f", glow: "rgba(84,140,226,.09)" },
+      secondary: { core: "#253a5d", glow: null },
+      residential: { core: "#1e2f4d", glow: null },
+    },
+    building: "#1a2a47", buildingEdge: "#27395c", buildingTall: "#22365a",
+    campus: "rgba(56,189,248,.075)", campusEdge: "rgba(56,189,248,.75)",
+    schoolBuilding: "rgba(56,189,248,.16)", schoolBuildingEdge: "rgba(120,205,250,.5)", gate: "#2dd4a7",
+    label: "#8aa0bf", labelStrong: "#a9bedd", labelFaint: "#6f86a8", halo: "rgba(10,16,29,.85)",
+    text: "#e6edf7", muted: "#8aa0bf", panel: "rgba(15,24,42,.95)", line: "#24344f",
+    critical: "#ff4d4f", high: "#ff8a3d", attention: "#f5c542", candidate: "#a78bfa", ok: "#2dd4a7", info: "#38bdf8",
+    cell: ["rgba(45,212,167,.13)", "rgba(56,189,248,.24)", "rgba(245,197,66,.30)", "rgba(255,138,61,.40)", "rgba(255,77,79,.46)"],
+    cellEdge: "rgba(150,190,235,.28)", hatch: "rgba(167,139,250,.55)",
+    schoolEdge: "#0a1526",
+  };
+
+  const desk = {
+    sea: "#dfe9f5", land: "#f7f8fb", coast: "rgba(37,99,235,.05)", edge: "#c3cfe2",
+    district: "rgba(71,92,133,.55)", street: "rgba(71,92,133,.22)",
+    water: "#cfe0f4", waterEdge: "rgba(80,130,200,.35)", park: "rgba(102,178,128,.22)", built: "rgba(30,50,90,.03)",
+    road: {
+      motorway: { core: "#e0b060", glow: "rgba(224,176,96,.25)" },
+      trunk: { core: "#e6c98c", glow: "rgba(224,176,96,.16)" },
+      primary: { core: "#d5dbe7", glow: null },
+      secondary: { core: "#dfe4ee", glow: null },
+      residential: { core: "#e6eaf2", glow: null },
+    },
+    building: "#e6eaf2", buildingEdge: "#d3dae7", buildingTall: "#dce2ed",
+    campus: "rgba(37,99,235,.07)", campusEdge: "rgba(37,99,235,.7)",
+    schoolBuilding: "rgba(37,99,235,.14)", schoolBuildingEdge: "rgba(37,99,235,.4)", gate: "#0f7a5c",
+    label: "#475569", labelStrong: "#344054", labelFaint: "#64748b", halo: "rgba(255,255,255,.9)",
+    text: "#101828", muted: "#52617a", panel: "rgba(255,255,255,.97)", line: "#e3e8f2",
+    critical: "#d92d20", high: "#c4320a", attention: "#b54708", candidate: "#6d28d9", ok: "#0f7a5c", info: "#1d6fb8",
+    cell: ["rgba(15,122,92,.10)", "rgba(29,111,184,.20)", "rgba(214,158,20,.28)", "rgba(224,95,20,.34)", "rgba(217,45,32,.38)"],
+    cellEdge: "rgba(50,80,130,.28)", hatch: "rgba(109,40,217,.5)",
+    schoolEdge: "#ffffff",
+  };
+
+  campus.palettes = { wall, desk };
+
+  /** The palette of a map: `data-palette` of its container or of anything around it, "wall" if nobody says. */
+  campus.paletteOf = function (map) {
+    const said = map && map.getContainer().closest("[data-palette]");
+    return campus.palettes[(said && said.dataset.palette) || "wall"] || wall;
+  };
+})();
