@@ -91,13 +91,19 @@ def run(settings: Settings, *, say: Callable[[str], None] = lambda text: None) -
     return migrate_dsn(settings.owner_dsn, say=say)
 
 
+def version(conn: psycopg.Connection[tuple[object, ...]]) -> str:
+    """The last migration the database has, "" for none; any role may ask. `conn` gives rows as tuples."""
+    row = conn.execute("select obj_description('public'::regnamespace, 'pg_namespace')").fetchone()
+    said = str(row[0]) if row else ""
+    return said if said[:4].isdigit() else ""  # a fresh database carries PostgreSQL's own words there
+
+
 def _check_version(dsn: str) -> None:
     with psycopg.connect(dsn, connect_timeout=5) as conn:
-        row = conn.execute("select obj_description('public'::regnamespace, 'pg_namespace')").fetchone()
-    if row is None or str(row[0]) < names()[-1]:
-        raise SchemaBehind(
-            "The database of CAMPUS_DATABASE_URL is behind this version: set CAMPUS_OWNER_URL and run `python app.py migrate`."
-        )
+        if version(conn) < names()[-1]:
+            raise SchemaBehind(
+                "The database of CAMPUS_DATABASE_URL is behind this version: set CAMPUS_OWNER_URL and run `python app.py migrate`."
+            )
 
 
 def main(settings: Settings) -> int:
