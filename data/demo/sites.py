@@ -32,8 +32,8 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "kindergarten": Kind(share=1560, width_m=(52, 88), depth_m=(50, 82), pupils=(90, 460), private=0.48, boarding=0.0),
-    "primary": Kind(share=430, width_m=(125, 180), depth_m=(108, 158), pupils=(480, 2000), private=0.14, boarding=0.0),
+    "kindergarten": Kind(share=1560, width_m=(54, 92), depth_m=(52, 86), pupils=(90, 460), private=0.48, boarding=0.0),
+    "primary": Kind(share=430, width_m=(130, 185), depth_m=(112, 165), pupils=(480, 2000), private=0.14, boarding=0.0),
     "junior": Kind(share=110, width_m=(145, 205), depth_m=(130, 185), pupils=(600, 1900), private=0.08, boarding=0.12),
     "nine_year": Kind(share=260, width_m=(165, 235), depth_m=(145, 205), pupils=(1000, 3300), private=0.52, boarding=0.10),
     "senior": Kind(share=90, width_m=(205, 280), depth_m=(180, 250), pupils=(1200, 3600), private=0.20, boarding=0.85),
@@ -46,7 +46,7 @@ KIND_NAMES = tuple(KINDS)
 SHOWCASE = (
     ("440304", "primary"), ("440305", "kindergarten"), ("440303", "senior"), ("440309", "nine_year"), ("440306", "primary"), ("440307", "junior"),
 )  # fmt: skip
-_WHOLE_BLOCK = frozenset({"junior", "nine_year", "senior", "twelve_year", "vocational"})
+_WHOLE_BLOCK = frozenset({"primary", "junior", "nine_year", "senior", "twelve_year", "vocational"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +137,13 @@ def _lots(rng: np.random.Generator, ground: Ground, district: np.ndarray, kind: 
         here = np.flatnonzero(ground.district == number)
         order = here[np.argsort(-(ground.heart[here] + rng.gumbel(0, 0.16, len(here))), kind="stable")]
         large, small = np.flatnonzero((district == number) & whole), np.flatnonzero((district == number) & ~whole)
-        # Primary schools and kindergartens share blocks, never both halves of one: first all large ones, then quarters.
         blocks[large] = order[: len(large)]
         lots[large] = ground.corners[blocks[large]]
         quarters = order[len(large) : len(large) + max(len(small), 1)]
         spread = np.arange(len(small)) % len(quarters)
         blocks[small] = quarters[spread]
-        lots[small] = _quarter(ground.corners[blocks[small]], (np.arange(len(small)) // len(quarters)) % 4)
+        first = rng.integers(0, 4, len(quarters))
+        lots[small] = _quarter(ground.corners[blocks[small]], (first[spread] + np.arange(len(small)) // len(quarters)) % 4)
     turn = np.where(whole, rng.integers(0, 4, len(kind)), 0)
     return np.take_along_axis(lots, ((np.arange(4)[None, :] + turn[:, None]) % 4)[:, :, None], axis=1), blocks
 
@@ -206,4 +206,6 @@ def sites(seed: int, ground: Ground, count: int = SCHOOLS) -> Sites:
     boards = rng.random(count) < np.array([KINDS[name].boarding for name in KIND_NAMES])[kind]
     boarders = np.where(boards, pupils * rng.uniform(0.25, 0.95, count), 0).astype(int)
     chamfer = np.where(rng.random(count) < 0.3, rng.uniform(0.03, 0.08, count), 0.0)
-    return Sites(kind=kind, district=district, ownership=ownership, pupils=pupils, boarders=boarders, quad=quad, chamfer=chamfer, block=block)
+    return Sites(
+        kind=kind, district=district, ownership=ownership, pupils=pupils, boarders=boarders, quad=quad, chamfer=chamfer, block=block
+    )  # fmt: skip

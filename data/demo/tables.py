@@ -45,7 +45,7 @@ class Table:
 
 def degrees(shapes: Any) -> np.ndarray:
     """Geometries of EPSG:4547 in EPSG:4326, the SRID set; None stays None."""
-    turned = shapely.transform(np.asarray(shapes, dtype=object), lambda x, y: _TO_DEGREES.transform(x, y), interleaved=False)
+    turned = shapely.transform(np.asarray(shapes, dtype=object), _TO_DEGREES.transform, interleaved=False)
     return shapely.set_srid(turned, CRS_STORED)
 
 
