@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from data.core import access
 
@@ -56,13 +56,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A page. `order` sorts the menu and decides where a login lands; `layout` takes the path's and the query's parameters it names."""
+    """A page. `order` sorts the menu and decides where a login lands; `layout` takes the parameters of the query it names."""
 
     path: str
     requires: str
     layout: Callable[..., Any]
     title_key: str
     order: int = 100
+    colours: Literal["dark", "light"] = "dark"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +126,9 @@ def served(method: str, path: str, *, requires: str) -> None:
     _add(Route(method=method, path=path, requires=requires, endpoint=None))
 
 
-def page(path: str, *, requires: str, layout: Callable[..., Any], title_key: str, order: int = 100) -> Page:
+def page(
+    path: str, *, requires: str, layout: Callable[..., Any], title_key: str, order: int = 100, colours: Literal["dark", "light"] = "dark"
+) -> Page:
     """Register a page; its title is `t(title_key)`, in the menu it stands by `order`.
 
     Raises:
@@ -134,7 +137,7 @@ def page(path: str, *, requires: str, layout: Callable[..., Any], title_key: str
     _known(requires)
     if path in PAGES:
         raise DoubleDoor(path)
-    PAGES[path] = Page(path=path, requires=requires, layout=layout, title_key=title_key, order=order)
+    PAGES[path] = Page(path=path, requires=requires, layout=layout, title_key=title_key, order=order, colours=colours)
     return PAGES[path]
 
 
