@@ -6,7 +6,7 @@ Redis only carries the wake-up (`campus:outbox`); a reader that missed it finds 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -87,6 +87,16 @@ def put(
     ).fetchone()
     assert row is not None
     return int(row["seq"])
+
+
+def put_many(conn: db.Connection, kind: str, requires: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add many messages of one kind in one statement, numbered in the given order.
+
+    Args:
+        rows: each with `body`, `district_code`, `street_code`, `school_id`.
+    """
+    if rows:
+        conn.execute(_SQL["put_outbox_many"], {"kind": kind, "requires": requires, "rows": jsonb(list(rows))})
 
 
 def wake(client: redis.Redis, seq: int) -> None:

@@ -71,6 +71,23 @@ where (select current_setting('campus.city')) = '1'
    or a.street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[])
    or a.school_id = any ((select string_to_array(current_setting('campus.schools'), ','))::integer[]);
 
+-- An alarm as browsers get it. event_id, press, event_at and spooled_at are those of the latest press; first_at and raised_at those of the first.
+create view alarm_body as
+select a.alarm_id, a.kind, a.priority, a.state, a.school_id, s.code as school_code, s.name_zh as school_zh, s.name_en as school_en,
+       a.place_zh, a.place_en, a.district_code, a.street_code, ST_X(a.geom) as lon, ST_Y(a.geom) as lat, a.presses,
+       e.event_id, a.presses as press, e.event_at, e.spooled_at, a.event_at as first_at, a.raised_at, a.last_at, a.restored_at,
+       a.acknowledged_at, p.name_zh as acknowledged_by_zh, p.name_en as acknowledged_by_en,
+       a.closed_at, q.name_zh as closed_by_zh, q.name_en as closed_by_en, a.cause, a.note, a.mode, a.is_while_down, a.demo,
+       a.device_id, a.point_id, a.subject, a.channel
+from alarm a
+left join school s on s.school_id = a.school_id
+left join account p on p.account_id = a.acknowledged_by
+left join account q on q.account_id = a.closed_by
+left join lateral (
+  select t.event_id from alarm_step t where t.alarm_id = a.alarm_id and t.act in ('raised', 'pressed') order by t.seq desc limit 1
+) latest on true
+left join event e on e.event_id = coalesce(latest.event_id, a.event_id);
+
 alter table command add column answer_ms integer;  -- from the request to the read-back, by the worker's clock
 
 -- Ingest hears at once that a worker's configuration or a command is new; it also looks by itself now and then.

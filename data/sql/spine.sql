@@ -10,6 +10,20 @@ insert into outbox (kind, requires, district_code, street_code, school_id, body)
 values (%(kind)s, %(requires)s, %(district_code)s, %(street_code)s, %(school_id)s, %(body)s)
 returning seq;
 
+-- name: put_outbox_many
+-- Many messages of one kind, numbered in the order given.
+-- scope: none because each row is stamped for its readers, whoever writes it
+insert into outbox (kind, requires, district_code, street_code, school_id, body)
+select %(kind)s, %(requires)s, g.district_code, g.street_code, g.school_id, g.body
+from rows from (jsonb_to_recordset(%(rows)s::jsonb) as (district_code text, street_code text, school_id integer, body jsonb))
+     with ordinality as g(district_code, street_code, school_id, body, ordinal)
+order by g.ordinal;
+
+-- name: last_outbox
+-- The newest number; inside a transaction that wrote, its own.
+-- scope: none because it is a number
+select max(seq) as seq from outbox;
+
 -- name: trim_outbox
 -- Remove messages no browser can ask for any more; the newest stays, so that numbers are never told twice.
 -- scope: none because it is the timed job of the whole city
