@@ -72,7 +72,7 @@ def main(argv: list[str]) -> int:
         words = [socket_of(settings, words)]
     module, _, function = target.partition(":")
     done = getattr(importlib.import_module(module), function)(settings, *([words] if takes == WORDS else words))
-    return done if isinstance(done, int) else 0
+    return 0 if done is None or isinstance(done, bool) else int(done)
 
 
 if __name__ == "__main__":

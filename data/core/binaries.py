@@ -77,7 +77,7 @@ def find_postgres(data_dir: Path, folders: list[Path] | None = None) -> Path:
     return majors[needed]
 
 
-def find_redis() -> Path:
+def find_redis(path: str = os.defpath + ":/usr/local/bin:/opt/homebrew/bin") -> Path:
     """The Valkey or Redis server program; Debian 13 has both names, Debian 12 only the second.
 
     Raises:
@@ -85,7 +85,7 @@ def find_redis() -> Path:
     """
     for name in ("valkey-server", "redis-server"):
         own = Path(sys.prefix) / "bin" / name
-        found = str(own) if own.exists() else shutil.which(name, path=os.defpath + ":/usr/local/bin:/opt/homebrew/bin")
+        found = str(own) if own.exists() else shutil.which(name, path=path)
         if found:
             return Path(found)
     raise ServerTrouble("Neither valkey-server nor redis-server was found: run ./run, or install one of them.")

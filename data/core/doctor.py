@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from data.core import migrate, up
 from data.core.binaries import ServerTrouble, find_postgres, find_redis, shared_memory
@@ -157,7 +159,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 def _pipe(settings: Settings) -> Finding:
     if not settings.redis_url and Servers(settings).pid("redis") is None:
         return _note("pipe", "not running; ./run starts it")
-    client = redis.Redis.from_url(settings.redis, socket_timeout=5)
+    client = redis.Redis.from_url(settings.redis, socket_timeout=5, retry=Retry(NoBackoff(), 0))
     try:
         roles = sorted(key.decode().rpartition(":")[2] for key in client.scan_iter("campus:role:*"))
     except redis.RedisError as err:

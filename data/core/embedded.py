@@ -23,6 +23,8 @@ from pathlib import Path
 import psycopg
 import redis
 from psycopg import sql
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from data.core.binaries import ServerTrouble, find_postgres, find_redis, shared_memory
 from data.core.osuser import Account, product_account, server_account
@@ -349,7 +351,7 @@ class Servers:
     def _redis_answers(self, child: subprocess.Popen[bytes], socket: Path) -> bool:
         until = time.monotonic() + START_S
         while child.poll() is None and time.monotonic() < until:
-            client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2)
+            client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
             try:
                 if client.ping():
                     return True

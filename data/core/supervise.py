@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from data.core.osuser import product_account
 from data.core.process import kill_group
@@ -77,7 +79,9 @@ class Crew:
     def __init__(self, settings: Settings, roles: list[Role], *, env: Mapping[str, str], cwd: Path, say: Callable[[str], None]) -> None:
         self._settings, self._env, self._cwd, self._say = settings, dict(env), cwd, say
         self._children = {role.name: Child(role=role) for role in roles}
-        self._client: redis.Redis = redis.Redis.from_url(settings.redis, socket_timeout=2, socket_connect_timeout=2)
+        self._client: redis.Redis = redis.Redis.from_url(
+            settings.redis, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
+        )
         self._ending = threading.Event()
         self._nurse = threading.Thread(target=self._look_after, name="health", daemon=True)
         self._reported = 0.0

@@ -36,7 +36,7 @@ def test_environment_yml_has_the_pins_of_pyproject_and_nothing_else():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     from_pip = next(entry["pip"] for entry in listed if isinstance(entry, dict))
     from_conda = {re.split("[=<>]", entry)[0]: entry for entry in listed if isinstance(entry, str)}
-    wanted = {name for name in SERVERS}
+    wanted = set(SERVERS)
     by_pip = {requirement.partition("==")[0].partition("[")[0]: requirement.partition("==")[2] for requirement in from_pip}
     for name, version in _pins().items():
         if name in by_pip:
