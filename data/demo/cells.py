@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
+from data.demo import shapes
 from data.demo.sites import Sites
 
 CELL_M = 44.5  # the longest side; gives about 26,000 cells in the full city
@@ -34,20 +35,22 @@ def cells(sites: Sites, campus: np.ndarray) -> Cells:
     corner is clipped.
     """
     parts = np.ceil(sites.size_m / CELL_M).astype(int)
-    school, number, shape = [], [], []
+    school: list[np.ndarray] = []
+    number: list[np.ndarray] = []
+    shape: list[np.ndarray] = []
     for across, deep in np.unique(parts, axis=0).tolist():
         of = np.flatnonzero((parts == (across, deep)).all(axis=1))
         for row in range(deep):
             for column in range(across):
                 edge = [(column, row), (column + 1, row), (column + 1, row + 1), (column, row + 1)]
                 corner = [sites.at(np.full(len(of), u / across), np.full(len(of), v / deep), of) for u, v in edge]
-                square = shapely.polygons(np.stack(corner, axis=1))
+                square = shapes.polygons(np.stack(corner, axis=1))
                 if (column, row) == (across - 1, deep - 1):
                     cut = np.flatnonzero(sites.chamfer[of])
                     square[cut] = shapely.intersection(square[cut], campus[of[cut]])
                 school.append(of)
                 number.append(np.full(len(of), row * across + column + 1))
                 shape.append(square)
-    schools, numbers, shapes = np.concatenate(school), np.concatenate(number), np.concatenate(shape)
+    schools, numbers = np.concatenate(school), np.concatenate(number)
     order = np.lexsort((numbers, schools))
-    return Cells(school=schools[order], number=numbers[order], shape=shapes[order])
+    return Cells(school=schools[order], number=numbers[order], shape=np.concatenate(shape)[order])

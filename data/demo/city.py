@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 
 from data.demo import cameras as eyes
 from data.demo import cells as grid
@@ -74,8 +73,3 @@ def build(seed: int, *, known: people.Passwords, schools: int = site.SCHOOLS, da
         *forces.beat_tables(beats, streets),
     ]  # fmt: skip
     return City(tables={table.name: table for table in found}, modules=kit.modules, sites=sites, cells=cells, routes=lines, ground=ground)
-
-
-def nearest_node(ground: lattice.Ground, points: np.ndarray) -> np.ndarray:
-    """Index of the crossing nearest to each point (n, 2)."""
-    return shapely.STRtree(shapely.points(ground.nodes)).nearest(shapely.points(points))

@@ -73,20 +73,33 @@ def _points(sites: Sites, inside: Interior) -> Table:
     rows = []
     for place, channel in _BUTTONS:
         for school, key_place in inside.place_ids(place).items():
-            rows.append((school, "in", channel, "panic", f"{names.PLACES[place][0]}报警按钮", f"{names.PLACES[place][1]} panic button", key_place))
+            rows.append(
+                (school, "in", channel, "panic", f"{names.PLACES[place][0]}报警按钮", f"{names.PLACES[place][1]} panic button", key_place)
+            )
     for school, key_place in inside.place_ids("gatehouse").items():
         rows.append((school, "out", SIREN_CHANNEL, "siren", "声光警报器", "Siren", key_place))
     rows.sort(key=lambda row: (row[0], row[1], row[2]))
     device, direction, channel, zone, zh, en, key_place = zip(*rows, strict=True)
-    gate = [number + 1 if "gatehouse" in text.lower() or side == "out" else None for number, side, text in zip(device, direction, en, strict=True)]
+    gate = [
+        number + 1 if "gatehouse" in text.lower() or side == "out" else None
+        for number, side, text in zip(device, direction, en, strict=True)
+    ]
     return Table(
         name="point",
         identity="point_id",
         columns={
-            "point_id": np.arange(1, len(rows) + 1), "device_id": np.array(device) + 1, "direction": direction, "channel": channel, "zone": zone,
-            "name_zh": zh, "name_en": en, "gate_id": gate, "key_place_id": key_place, "geom": shapely.points(middle[np.array(key_place) - 1]),
+            "point_id": np.arange(1, len(rows) + 1),
+            "device_id": np.array(device) + 1,
+            "direction": direction,
+            "channel": channel,
+            "zone": zone,
+            "name_zh": zh,
+            "name_en": en,
+            "gate_id": gate,
+            "key_place_id": key_place,
+            "geom": shapely.points(middle[np.array(key_place) - 1]),
         },
-    )  # fmt: skip
+    )
 
 
 def camera_codes(school: Table, index: np.ndarray) -> list[str]:
@@ -139,20 +152,33 @@ def camera_table(school: Table, inside: Interior, cameras: Cameras, view: np.nda
         identity="camera_id",
         geometry=("geom", "view_geom"),
         columns={
-            "camera_id": np.arange(1, len(cameras) + 1), "code": codes, "school_id": cameras.school + 1, **stamp,
+            "camera_id": np.arange(1, len(cameras) + 1),
+            "code": codes,
+            "school_id": cameras.school + 1,
+            **stamp,
             "name_zh": [f"C-{number:02d} {zh}" for number, (zh, _) in zip(cameras.number, words, strict=True)],
             "name_en": [f"C-{number:02d} {en}" for number, (_, en) in zip(cameras.number, words, strict=True)],
             "key_place_id": [place_ids[str(place)].get(of) for place, of in zip(cameras.place, cameras.school.tolist(), strict=True)],
-            "gate_id": [of + 1 if gate == "main" else side_gate.get(of) if gate == "side" else None for gate, of in zip(cameras.gate, cameras.school.tolist(), strict=True)],
-            "mount": cameras.mount, "legal_zone": cameras.zone, "azimuth_deg": cameras.azimuth_deg, "fov_deg": cameras.fov_deg,
-            "range_m": cameras.range_m, "height_m": cameras.height_m,
+            "gate_id": [
+                of + 1 if gate == "main" else side_gate.get(of) if gate == "side" else None
+                for gate, of in zip(cameras.gate, cameras.school.tolist(), strict=True)
+            ],
+            "mount": cameras.mount,
+            "legal_zone": cameras.zone,
+            "azimuth_deg": cameras.azimuth_deg,
+            "fov_deg": cameras.fov_deg,
+            "range_m": cameras.range_m,
+            "height_m": cameras.height_m,
             "width_px": np.where(cameras.mount == "pole", 2560, 1920),
             "stream_url": [urls.get(row, "") for row in range(len(cameras))],
             "worker": [_VISION_WORKER if row in urls else "" for row in range(len(cameras))],
             "recorder_id": [None if row in urls else recorder[code] for row, code in enumerate(stamp["district_code"])],
-            "is_gate_check": checked, "demo": np.ones(len(cameras), dtype=bool), "geom": shapely.points(cameras.point), "view_geom": view,
+            "is_gate_check": checked,
+            "demo": np.ones(len(cameras), dtype=bool),
+            "geom": shapely.points(cameras.point),
+            "view_geom": view,
         },
-    )  # fmt: skip
+    )
 
 
 def _side_gates(inside: Interior) -> dict[int, int]:

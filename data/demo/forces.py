@@ -74,8 +74,14 @@ def beat_tables(beats: list[tuple[int, list[int]]], streets: Streets) -> list[Ta
             columns={
                 "beat_id": list(numbers),
                 "code": [f"B{number:04d}" for number in numbers],
-                "name_zh": [f"{streets.zh[street].removesuffix(names.MARK_ZH)}第{number}警务区{names.MARK_ZH}" for number, (street, _) in enumerate(beats, start=1)],
-                "name_en": [f"{streets.en[street].removesuffix(names.MARK_EN)} beat {number}{names.MARK_EN}" for number, (street, _) in enumerate(beats, start=1)],
+                "name_zh": [
+                    f"{streets.zh[street].removesuffix(names.MARK_ZH)}第{number}警务区{names.MARK_ZH}"
+                    for number, (street, _) in enumerate(beats, start=1)
+                ],
+                "name_en": [
+                    f"{streets.en[street].removesuffix(names.MARK_EN)} beat {number}{names.MARK_EN}"
+                    for number, (street, _) in enumerate(beats, start=1)
+                ],
                 "street_code": [streets.code[street] for street, _ in beats],
                 "account_id": [people.officer_of(number) for number in numbers],
                 "demo": [True] * len(beats),

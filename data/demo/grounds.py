@@ -21,8 +21,14 @@ _KERB_KINDS = ("kindergarten", "primary", "nine_year")
 def tables(sites: Sites, school: Table, inside: Interior, cells: Cells) -> list[Table]:
     """The tables in load order; ids are row numbers from 1, a campus has the id of its school."""
     return [
-        _campus(school, inside), _buildings(inside), _gates(inside), _places(inside), posts(sites, inside), _cells(school, cells), _owners(cells),
-    ]  # fmt: skip
+        _campus(school, inside),
+        _buildings(inside),
+        _gates(inside),
+        _places(inside),
+        posts(sites, inside),
+        _cells(school, cells),
+        _owners(cells),
+    ]
 
 
 def _numbers(school: np.ndarray) -> np.ndarray:
@@ -41,7 +47,13 @@ def _stamp(school: Table, index: np.ndarray) -> dict[str, list[str]]:
 
 def _campus(school: Table, inside: Interior) -> Table:
     ids = school.columns["school_id"]
-    columns = {"campus_id": ids, "school_id": ids, **_stamp(school, ids - 1), "geom": inside.campus, "area_m2": np.round(shapely.area(inside.campus), 3)}
+    columns = {
+        "campus_id": ids,
+        "school_id": ids,
+        **_stamp(school, ids - 1),
+        "geom": inside.campus,
+        "area_m2": np.round(shapely.area(inside.campus), 3),
+    }
     return Table(name="campus", identity="campus_id", columns=columns)
 
 
@@ -113,8 +125,12 @@ def posts(sites: Sites, inside: Interior) -> Table:
             "post_id": np.arange(1, len(row) + 1),
             "school_id": inside.gate_school[row] + 1,
             "gate_id": row + 1,
-            "name_zh": [f"{words[gate][0]}护学岗" if pavement else f"{words[gate][0]}岗" for gate, pavement in zip(row, is_kerb, strict=True)],
-            "name_en": [f"{words[gate][1]} kerb post" if pavement else f"{words[gate][1]} post" for gate, pavement in zip(row, is_kerb, strict=True)],
+            "name_zh": [
+                f"{words[gate][0]}护学岗" if pavement else f"{words[gate][0]}岗" for gate, pavement in zip(row, is_kerb, strict=True)
+            ],
+            "name_en": [
+                f"{words[gate][1]} kerb post" if pavement else f"{words[gate][1]} post" for gate, pavement in zip(row, is_kerb, strict=True)
+            ],
             "radius_m": np.where(is_kerb, 60.0, 50.0),
             "starts_at_local": np.where(is_kerb, "07:10", "07:00"),
             "ends_at_local": ends,
@@ -128,14 +144,24 @@ def _cells(school: Table, cells: Cells) -> Table:
     street = school.columns["street_code"]
     in_street = _numbers(np.unique(street, return_inverse=True)[1])
     stamp = _stamp(school, cells.school)
-    codes = [f"{place}{in_street[owner]:03d}{number:03d}" for place, owner, number in zip(stamp["street_code"], cells.school, cells.number, strict=True)]
+    codes = [
+        f"{place}{in_street[owner]:03d}{number:03d}"
+        for place, owner, number in zip(stamp["street_code"], cells.school, cells.number, strict=True)
+    ]
     columns = {
-        "cell_id": np.arange(1, len(codes) + 1), "school_id": cells.school + 1, **stamp, "code": codes,
-        "area_m2": np.round(shapely.area(cells.shape), 3), "geom": cells.shape,
-    }  # fmt: skip
+        "cell_id": np.arange(1, len(codes) + 1),
+        "school_id": cells.school + 1,
+        **stamp,
+        "code": codes,
+        "area_m2": np.round(shapely.area(cells.shape), 3),
+        "geom": cells.shape,
+    }
     return Table(name="cell", identity="cell_id", columns=columns)
 
 
 def _owners(cells: Cells) -> Table:
-    columns = {"cell_id": np.arange(1, len(cells.school) + 1), "account_id": [people.owner_of(number + 1) for number in cells.school.tolist()]}
+    columns = {
+        "cell_id": np.arange(1, len(cells.school) + 1),
+        "account_id": [people.owner_of(number + 1) for number in cells.school.tolist()],
+    }
     return Table(name="cell_owner", columns=columns, geometry=())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from data.demo import names
+from data.demo import names, shapes
 from data.demo.lattice import Ground
 from data.demo.sites import KIND_NAMES, Sites
 
@@ -22,26 +22,41 @@ Box = tuple[float, float, float, float]  # u0, u1, v0, v1
 
 # building kind, box, floors
 _SCHOOL: tuple[tuple[str, Box, int], ...] = (
-    ("teaching", (0.06, 0.54, 0.18, 0.27), 5), ("teaching", (0.06, 0.54, 0.33, 0.42), 5), ("teaching", (0.06, 0.54, 0.48, 0.57), 4),
-    ("office", (0.62, 0.94, 0.17, 0.25), 4), ("canteen", (0.06, 0.27, 0.65, 0.76), 2), ("laboratory", (0.33, 0.54, 0.65, 0.75), 4),
-    ("dormitory", (0.06, 0.54, 0.81, 0.86), 6), ("dormitory", (0.06, 0.54, 0.905, 0.955), 6), ("gym", (0.62, 0.94, 0.84, 0.95), 2),
-    ("other", (0.565, 0.60, 0.885, 0.925), 1), ("other", (0.565, 0.60, 0.66, 0.70), 1),
-)  # fmt: skip
+    ("teaching", (0.06, 0.54, 0.18, 0.27), 5),
+    ("teaching", (0.06, 0.54, 0.33, 0.42), 5),
+    ("teaching", (0.06, 0.54, 0.48, 0.57), 4),
+    ("office", (0.62, 0.94, 0.17, 0.25), 4),
+    ("canteen", (0.06, 0.27, 0.65, 0.76), 2),
+    ("laboratory", (0.33, 0.54, 0.65, 0.75), 4),
+    ("dormitory", (0.06, 0.54, 0.81, 0.86), 6),
+    ("dormitory", (0.06, 0.54, 0.905, 0.955), 6),
+    ("gym", (0.62, 0.94, 0.84, 0.95), 2),
+    ("other", (0.565, 0.60, 0.885, 0.925), 1),
+    ("other", (0.565, 0.60, 0.66, 0.70), 1),
+)
 _NURSERY: tuple[tuple[str, Box, int], ...] = (
-    ("nursery", (0.10, 0.90, 0.52, 0.80), 3), ("canteen", (0.12, 0.45, 0.865, 0.945), 1), ("other", (0.55, 0.62, 0.875, 0.925), 1),
-)  # fmt: skip
+    ("nursery", (0.10, 0.90, 0.52, 0.80), 3),
+    ("canteen", (0.12, 0.45, 0.865, 0.945), 1),
+    ("other", (0.55, 0.62, 0.875, 0.925), 1),
+)
 # key place kind, box in a school, box in a kindergarten; None: the kind has none
 _PLACES: tuple[tuple[str, Box | None, Box | None], ...] = (
-    ("gathering", (0.62, 0.94, 0.34, 0.77), (0.10, 0.90, 0.16, 0.46)), ("teaching", (0.06, 0.54, 0.18, 0.57), None),
-    ("dormitory", (0.06, 0.54, 0.81, 0.955), None), ("nursery", None, (0.10, 0.90, 0.52, 0.80)), ("canteen", (0.06, 0.27, 0.65, 0.76), (0.12, 0.45, 0.865, 0.945)),
-    ("hazard_store", (0.565, 0.60, 0.66, 0.70), None), ("control_room", (0.62, 0.70, 0.17, 0.21), None), ("parking", (0.06, 0.30, 0.03, 0.10), None),
-    ("power_room", (0.565, 0.60, 0.885, 0.925), (0.55, 0.62, 0.875, 0.925)), ("archive", (0.86, 0.94, 0.21, 0.25), None),
+    ("gathering", (0.62, 0.94, 0.34, 0.77), (0.10, 0.90, 0.16, 0.46)),
+    ("teaching", (0.06, 0.54, 0.18, 0.57), None),
+    ("dormitory", (0.06, 0.54, 0.81, 0.955), None),
+    ("nursery", None, (0.10, 0.90, 0.52, 0.80)),
+    ("canteen", (0.06, 0.27, 0.65, 0.76), (0.12, 0.45, 0.865, 0.945)),
+    ("hazard_store", (0.565, 0.60, 0.66, 0.70), None),
+    ("control_room", (0.62, 0.70, 0.17, 0.21), None),
+    ("parking", (0.06, 0.30, 0.03, 0.10), None),
+    ("power_room", (0.565, 0.60, 0.885, 0.925), (0.55, 0.62, 0.875, 0.925)),
+    ("archive", (0.86, 0.94, 0.21, 0.25), None),
     ("office", (0.62, 0.94, 0.17, 0.25), (0.10, 0.26, 0.52, 0.62)),
-)  # fmt: skip
+)
 # GB/T 29315 Table A.1, rows 2, 4–10 and 11: video is required there
-VIDEO_REQUIRED = frozenset({
-    "outside_gate", "main_entrance", "gatehouse", "gathering", "teaching", "dormitory", "nursery", "canteen", "hazard_store",
-})  # fmt: skip
+VIDEO_REQUIRED = frozenset(
+    {"outside_gate", "main_entrance", "gatehouse", "gathering", "teaching", "dormitory", "nursery", "canteen", "hazard_store"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +102,8 @@ def spot(sites: Sites, mirrored: np.ndarray, u: np.ndarray | float, v: np.ndarra
 def box_polygons(sites: Sites, mirrored: np.ndarray, box: Box | np.ndarray, of: np.ndarray) -> np.ndarray:
     """A polygon for each of the schools `of` from a box in layout coordinates; `box` may be (4,) or (len(of), 4)."""
     u0, u1, v0, v1 = np.broadcast_to(np.asarray(box, dtype=float), (len(of), 4)).T
-    return shapely.polygons(np.stack([spot(sites, mirrored, u, v, of) for u, v in ((u0, v0), (u1, v0), (u1, v1), (u0, v1))], axis=1))
+    corners = np.stack([spot(sites, mirrored, u, v, of) for u, v in ((u0, v0), (u1, v0), (u1, v1), (u0, v1))], axis=1)
+    return shapes.polygons(corners)
 
 
 def gatehouse_box(sites: Sites, gate_u: np.ndarray, young: np.ndarray) -> np.ndarray:
@@ -103,26 +119,49 @@ def has(sites: Sites, has_canteen: np.ndarray, kind: str) -> np.ndarray:
     young, large = name == "kindergarten", ~np.isin(name, ("kindergarten", "special"))
     upper = np.isin(name, ("junior", "nine_year", "senior", "twelve_year", "vocational"))
     rules = {
-        "dormitory": sites.boarders > 0, "canteen": has_canteen, "laboratory": upper, "hazard_store": upper, "gym": large, "nursery": young,
-        "teaching": ~young, "parking": ~young, "archive": ~young, "control_room": ~young,
-    }  # fmt: skip
+        "dormitory": sites.boarders > 0,
+        "canteen": has_canteen,
+        "laboratory": upper,
+        "hazard_store": upper,
+        "gym": large,
+        "nursery": young,
+        "teaching": ~young,
+        "parking": ~young,
+        "archive": ~young,
+        "control_room": ~young,
+    }
     return rules.get(kind, np.ones(len(sites), dtype=bool))
 
 
-def _gates(sites: Sites, young: np.ndarray, mirrored: np.ndarray, gate_u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _gates(
+    sites: Sites, young: np.ndarray, mirrored: np.ndarray, gate_u: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Campus outlines and gates: main on the front, a side gate unless it is a kindergarten, a back gate where it is large."""
     name = np.array(KIND_NAMES)[sites.kind]
     back = np.isin(name, ("senior", "twelve_year", "vocational"))
     every = np.arange(len(sites))
     side, rear = every[~young], every[back]
-    rows = [(every, gate_u, np.zeros(len(sites)), True), (side, np.ones(len(side)), np.full(len(side), SIDE_GATE_V), False),
-            (rear, np.full(len(rear), 0.4), np.ones(len(rear)), False)]  # fmt: skip
+    rows = [
+        (every, gate_u, np.zeros(len(sites)), True),
+        (side, np.ones(len(side)), np.full(len(side), SIDE_GATE_V), False),
+        (rear, np.full(len(rear), 0.4), np.ones(len(rear)), False),
+    ]
     school = np.concatenate([row[0] for row in rows])
     point = np.concatenate([spot(sites, mirrored, u, v, of) for of, u, v, _ in rows])
     main = np.concatenate([np.full(len(of), is_main) for of, _, _, is_main in rows])
     centre = sites.at(0.5, 0.5)
-    edge = {"front": sites.quad[:, 1] - sites.quad[:, 0], "right": sites.quad[:, 2] - sites.quad[:, 1], "left": sites.quad[:, 3] - sites.quad[:, 0]}
-    along = np.concatenate([edge["front"], np.where(mirrored[side][:, None], edge["left"][side], edge["right"][side]), (sites.quad[:, 2] - sites.quad[:, 3])[rear]])
+    edge = {
+        "front": sites.quad[:, 1] - sites.quad[:, 0],
+        "right": sites.quad[:, 2] - sites.quad[:, 1],
+        "left": sites.quad[:, 3] - sites.quad[:, 0],
+    }
+    along = np.concatenate(
+        [
+            edge["front"],
+            np.where(mirrored[side][:, None], edge["left"][side], edge["right"][side]),
+            (sites.quad[:, 2] - sites.quad[:, 3])[rear],
+        ]
+    )
     out = np.column_stack([along[:, 1], -along[:, 0]]) / np.hypot(*along.T)[:, None]
     out *= np.sign(((point - centre[school]) * out).sum(axis=1))[:, None]
     cut = sites.chamfer
@@ -134,9 +173,14 @@ def _gates(sites: Sites, young: np.ndarray, mirrored: np.ndarray, gate_u: np.nda
     outlines = []
     for number in range(len(sites)):
         mine = gates[number]
-        right, left = ([mine[1]] if len(mine) > 1 and not mirrored[number] else []), ([mine[1]] if len(mine) > 1 and mirrored[number] else [])
+        right, left = (
+            ([mine[1]] if len(mine) > 1 and not mirrored[number] else []),
+            ([mine[1]] if len(mine) > 1 and mirrored[number] else []),
+        )
         turn = [near[number], far[number]] if cut[number] else [corner["c"][number]]
-        outlines.append(shapely.Polygon([corner["a"][number], mine[0], corner["b"][number], *right, *turn, *mine[2:], corner["d"][number], *left]))
+        outlines.append(
+            shapely.Polygon([corner["a"][number], mine[0], corner["b"][number], *right, *turn, *mine[2:], corner["d"][number], *left])
+        )
     return np.array(outlines), school, point, out, main
 
 
@@ -157,21 +201,24 @@ def _neighbours(rng: np.random.Generator, ground: Ground, sites: Sites, campus: 
         x, y = (u + du)[:, None], (v + dv)[:, None]
         return (1 - x) * (1 - y) * quad[:, 0] + x * (1 - y) * quad[:, 1] + x * y * quad[:, 2] + (1 - x) * y * quad[:, 3]
 
-    houses = shapely.polygons(np.stack([at(-half[0], -half[1]), at(half[0], -half[1]), at(half[0], half[1]), at(-half[0], half[1])], axis=1))
+    corner = np.stack([at(-half[0], -half[1]), at(half[0], -half[1]), at(half[0], half[1]), at(-half[0], half[1])], axis=1)
+    houses = shapes.polygons(corner)
     tree = shapely.STRtree(campus)
     near, too_near = (np.unique(tree.query(houses, predicate="dwithin", distance=reach_m)[0]) for reach_m in (_NEIGHBOUR_REACH_M, 4.0))
     chosen = np.setdiff1d(near, too_near)
     return houses[chosen], floors[kept][chosen]
 
 
-def _places(sites: Sites, parts: dict[str, np.ndarray], has_canteen: np.ndarray, front: tuple[np.ndarray, np.ndarray, np.ndarray]) -> list[tuple[np.ndarray, str, np.ndarray]]:
+def _places(
+    sites: Sites, parts: dict[str, np.ndarray], has_canteen: np.ndarray, front: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> list[tuple[np.ndarray, str, np.ndarray]]:
     """(school indices, kind, shapes) of the key places of GB/T 29315, the surroundings and the outside of the gate included."""
     every, young, mirrored, campus = np.arange(len(sites)), parts["young"], parts["mirrored"], parts["campus"]
     gate, along, out = front
 
     def apron(near_m: float, far_m: float, half_m: float) -> np.ndarray:
         corner = [(-half_m, near_m), (half_m, near_m), (half_m, far_m), (-half_m, far_m)]
-        return shapely.polygons(np.stack([gate + along * side + out * away for side, away in corner], axis=1))
+        return shapes.polygons(np.stack([gate + along * side + out * away for side, away in corner], axis=1))
 
     found = [
         (every, "surroundings", shapely.difference(shapely.buffer(campus, 50.0, quad_segs=3), campus)),
@@ -208,12 +255,20 @@ def interior(seed: int, ground: Ground, sites: Sites, has_canteen: np.ndarray) -
     main = gate_point[:count]
     front = sites.quad[:, 1] - sites.quad[:, 0]
     places = _places(
-        sites, {"young": young, "mirrored": mirrored, "campus": campus, "gatehouse": gatehouse}, has_canteen,
+        sites,
+        {"young": young, "mirrored": mirrored, "campus": campus, "gatehouse": gatehouse},
+        has_canteen,
         (main, front / np.hypot(*front.T)[:, None], gate_out[:count]),
-    )  # fmt: skip
+    )
     return Interior(
-        young=young, mirrored=mirrored, gate_u=gate_u, campus=campus,
-        gate_school=gate_school, gate_point=gate_point, gate_out=gate_out, gate_main=gate_main,
+        young=young,
+        mirrored=mirrored,
+        gate_u=gate_u,
+        campus=campus,
+        gate_school=gate_school,
+        gate_point=gate_point,
+        gate_out=gate_out,
+        gate_main=gate_main,
         building_school=np.concatenate([*(row[0] for row in rows), np.full(len(houses), -1)]),
         building_kind=np.concatenate([*(np.full(len(row[0]), row[1], dtype="U10") for row in rows), np.full(len(houses), "residence")]),
         building_floors=np.concatenate([*(np.full(len(row[0]), row[2]) for row in rows), house_floors]),
@@ -221,7 +276,7 @@ def interior(seed: int, ground: Ground, sites: Sites, has_canteen: np.ndarray) -
         place_school=np.concatenate([row[0] for row in places]),
         place_kind=np.concatenate([np.full(len(row[0]), row[1], dtype="U13") for row in places]),
         place=np.concatenate([row[2] for row in places]),
-    )  # fmt: skip
+    )
 
 
 def gate_names(out: np.ndarray) -> list[tuple[str, str]]:

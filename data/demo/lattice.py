@@ -9,7 +9,7 @@ import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from data.demo import outline
+from data.demo import outline, shapes
 
 BLOCK_M = 400.0
 SPEED_KMH = {"motorway": 80, "trunk": 60, "primary": 50, "secondary": 40, "residential": 30}
@@ -106,7 +106,7 @@ def ground(seed: int, districts: dict[str, shapely.Polygon]) -> Ground:
     chosen = np.flatnonzero(built)[fits]
     renumber = np.full(len(nodes), -1)
     renumber[kept] = np.arange(len(kept))
-    squares = shapely.polygons(corners[block])
+    squares = shapes.polygons(corners[block])
     hills = _merge(squares[~built], 90.0, 60_000)
     lakes = _lakes(rng, hills)
     return Ground(
@@ -117,12 +117,12 @@ def ground(seed: int, districts: dict[str, shapely.Polygon]) -> Ground:
     )  # fmt: skip
 
 
-def _edges(
-    number: np.ndarray, nodes: np.ndarray, quads: np.ndarray, land: shapely.Geometry
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _edges(number: np.ndarray, nodes: np.ndarray, quads: np.ndarray, land: shapely.Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lattice edges that become roads: the sides of built blocks, and the big lines wherever there is land."""
     rows, columns = number.shape
-    flat = np.concatenate([np.column_stack([number[:, :-1].ravel(), number[:, 1:].ravel()]), np.column_stack([number[:-1].ravel(), number[1:].ravel()])])
+    flat = np.concatenate(
+        [np.column_stack([number[:, :-1].ravel(), number[:, 1:].ravel()]), np.column_stack([number[:-1].ravel(), number[1:].ravel()])]
+    )
     along_x = np.arange(len(flat)) < rows * (columns - 1)
     column, row = flat[:, 0] % columns, flat[:, 0] // columns
     road_class = _classes(column, row, along_x)

@@ -16,14 +16,54 @@ BOARD = (0.0, 0.0, 89.6, 46.8)  # the drawing board in kilometres, inside lon 11
 
 # Corners in kilometres on the board. Three districts meet where three of the rings below share a letter.
 _AT: dict[str, tuple[float, float]] = {
-    "a": (4, 45), "b": (12, 46), "c": (24, 45), "d": (27, 39), "e": (38, 37), "f": (50, 40), "g": (62, 36), "h": (74, 32), "i": (74, 23),
-    "j": (63, 22), "k": (57.5, 18), "k0": (56, 14), "l": (43, 16), "m": (44, 8.8), "n": (37.5, 17), "n2": (37, 8.4), "o": (28.5, 17),
-    "o2": (28, 7.6), "q": (22, 20), "q2": (12.5, 13), "r": (17, 31), "s": (22.5, 29),
-    "w1": (10, 18), "w2": (7, 25), "w3": (5.5, 33), "w4": (2.5, 40), "x1": (24.3, 8.6), "x2": (21, 6), "x3": (18, 2.2), "x4": (15.2, 4.2),
-    "x5": (14, 9), "bg": (12, 39), "gp": (60, 28), "y1": (48, 9.2), "y2": (52, 12), "ly": (50, 18),
-    "z1": (63, 13.2), "z2": (66, 8), "z3": (70, 2.4), "z4": (77.5, 1.6), "z5": (84, 4.4), "z6": (85.5, 9), "z7": (81, 12), "z8": (87.8, 15.5),
-    "z9": (84, 20), "z10": (78, 19), "ll": (37, 26),
-}  # fmt: skip
+    "a": (4, 45),
+    "b": (12, 46),
+    "c": (24, 45),
+    "d": (27, 39),
+    "e": (38, 37),
+    "f": (50, 40),
+    "g": (62, 36),
+    "h": (74, 32),
+    "i": (74, 23),
+    "j": (63, 22),
+    "k": (57.5, 18),
+    "k0": (56, 14),
+    "l": (43, 16),
+    "m": (44, 8.8),
+    "n": (37.5, 17),
+    "n2": (37, 8.4),
+    "o": (28.5, 17),
+    "o2": (28, 7.6),
+    "q": (22, 20),
+    "q2": (12.5, 13),
+    "r": (17, 31),
+    "s": (22.5, 29),
+    "w1": (10, 18),
+    "w2": (7, 25),
+    "w3": (5.5, 33),
+    "w4": (2.5, 40),
+    "x1": (24.3, 8.6),
+    "x2": (21, 6),
+    "x3": (18, 2.2),
+    "x4": (15.2, 4.2),
+    "x5": (14, 9),
+    "bg": (12, 39),
+    "gp": (60, 28),
+    "y1": (48, 9.2),
+    "y2": (52, 12),
+    "ly": (50, 18),
+    "z1": (63, 13.2),
+    "z2": (66, 8),
+    "z3": (70, 2.4),
+    "z4": (77.5, 1.6),
+    "z5": (84, 4.4),
+    "z6": (85.5, 9),
+    "z7": (81, 12),
+    "z8": (87.8, 15.5),
+    "z9": (84, 20),
+    "z10": (78, 19),
+    "ll": (37, 26),
+}
 _RINGS: dict[str, str] = {
     "440306": "a b bg r s q q2 w1 w2 w3 w4",
     "440311": "b c d s r bg",
@@ -69,9 +109,7 @@ def districts(seed: int) -> dict[str, shapely.Polygon]:
 def board() -> shapely.Polygon:
     """The whole drawing board, metres (EPSG:4547)."""
     west, south, east, north = BOARD
-    return shapely.box(
-        ORIGIN_M[0] + west * UNIT_M, ORIGIN_M[1] + south * UNIT_M, ORIGIN_M[0] + east * UNIT_M, ORIGIN_M[1] + north * UNIT_M
-    )
+    return shapely.box(ORIGIN_M[0] + west * UNIT_M, ORIGIN_M[1] + south * UNIT_M, ORIGIN_M[0] + east * UNIT_M, ORIGIN_M[1] + north * UNIT_M)
 
 
 def streets(seed: int, code: str, outline: shapely.Polygon, count: int) -> tuple[list[shapely.MultiPolygon], np.ndarray]:

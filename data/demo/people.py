@@ -19,11 +19,22 @@ from data.demo.roster import phone
 from data.demo.tables import Table
 
 ROLE_NAMES = {
-    "commander": ("指挥长", "Commander"), "dispatcher": ("调度员", "Dispatcher"), "supervisor": ("值班长", "Supervisor"), "unit": ("巡逻组", "Patrol unit"),
-    "grid-owner": ("网格员", "Grid owner"), "district-leader": ("分局领导", "District leader"), "school": ("学校安全主任", "School safety lead"),
-    "guard": ("保安员", "Guard"), "officer": ("社区民警", "Officer"), "assessor": ("考核员", "Assessor"), "registrar": ("登记员", "Registrar"),
-    "approver": ("审批人", "Approver"), "auditor": ("审计员", "Auditor"), "admin": ("管理员", "Administrator"), "recorder": ("录像平台", "Recorder platform"),
-}  # fmt: skip
+    "commander": ("指挥长", "Commander"),
+    "dispatcher": ("调度员", "Dispatcher"),
+    "supervisor": ("值班长", "Supervisor"),
+    "unit": ("巡逻组", "Patrol unit"),
+    "grid-owner": ("网格员", "Grid owner"),
+    "district-leader": ("分局领导", "District leader"),
+    "school": ("学校安全主任", "School safety lead"),
+    "guard": ("保安员", "Guard"),
+    "officer": ("社区民警", "Officer"),
+    "assessor": ("考核员", "Assessor"),
+    "registrar": ("登记员", "Registrar"),
+    "approver": ("审批人", "Approver"),
+    "auditor": ("审计员", "Auditor"),
+    "admin": ("管理员", "Administrator"),
+    "recorder": ("录像平台", "Recorder platform"),
+}
 CITY_ROLES = frozenset({"commander", "dispatcher", "supervisor", "registrar", "approver", "auditor", "admin", "assessor"})
 MOVING_UNITS = 40  # units whose phones the player carries
 FIRST_OWNER = 1_000  # account ids of the grid owners: FIRST_OWNER + school id
@@ -55,11 +66,21 @@ def passwords(password: str) -> Passwords:
 def _account(number: int, login: str, role: str, known: Passwords, told: bool, **scope: Any) -> dict[str, Any]:
     zh, en = ROLE_NAMES[role]
     return {
-        "account_id": number, "login": login, "password_hash": known.told if told else known.thrown_away,
-        "name_zh": f"演示{zh}{'' if told else f'{number:05d}'}", "name_en": f"Demo {en.lower()}{'' if told else f' {number:05d}'}",
-        "phone": phone(20_000_000 + number), "role": role, "is_city": role in CITY_ROLES and "district_codes" not in scope,
-        "district_codes": [], "street_codes": [], "school_ids": [], "cell_ids": [], "demo": True, **scope,
-    }  # fmt: skip
+        "account_id": number,
+        "login": login,
+        "password_hash": known.told if told else known.thrown_away,
+        "name_zh": f"演示{zh}{'' if told else f'{number:05d}'}",
+        "name_en": f"Demo {en.lower()}{'' if told else f' {number:05d}'}",
+        "phone": phone(20_000_000 + number),
+        "role": role,
+        "is_city": role in CITY_ROLES and "district_codes" not in scope,
+        "district_codes": [],
+        "street_codes": [],
+        "school_ids": [],
+        "cell_ids": [],
+        "demo": True,
+        **scope,
+    }
 
 
 def account_table(
@@ -85,7 +106,8 @@ def account_table(
     roles = [role for role in access.ROLES if role != "recorder"]
     rows = [_account(number, role, role, known, True, **scopes.get(role, {})) for number, role in enumerate(roles, start=1)]
     rows += [
-        _account(FIRST_UNIT + number, f"unit-{number:03d}", "unit", known, False, district_codes=[code]) for number, code in enumerate(unit_districts, start=1)
+        _account(FIRST_UNIT + number, f"unit-{number:03d}", "unit", known, False, district_codes=[code])
+        for number, code in enumerate(unit_districts, start=1)
     ]
     rows.append(_account(RECORDER_ID, "recorder", "recorder", known, False, is_city=True))
     rows += [
@@ -113,7 +135,9 @@ def officer_of(beat: int) -> int:
 def token_table(known: Passwords, unit_count: int) -> Table:
     """API tokens: the recorder reports cameras; units report where they are and may raise an SOS."""
     rows = [("recorder", RECORDER_ID, ["device.report"])]
-    rows += [(f"unit-{number:03d}", FIRST_UNIT + number, ["position.report", "sos.raise", "unit.report"]) for number in range(1, unit_count + 1)]
+    rows += [
+        (f"unit-{number:03d}", FIRST_UNIT + number, ["position.report", "sos.raise", "unit.report"]) for number in range(1, unit_count + 1)
+    ]
     return Table(
         name="api_token",
         geometry=(),

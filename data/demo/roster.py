@@ -15,8 +15,15 @@ from data.demo.tables import Table
 
 # Two digits of the school kind as in a 学校标识码; the province digits are 00, so no real code is met.
 _KIND_DIGITS = {
-    "kindergarten": "11", "primary": "21", "junior": "31", "nine_year": "31", "senior": "34", "twelve_year": "34", "vocational": "36", "special": "51",
-}  # fmt: skip
+    "kindergarten": "11",
+    "primary": "21",
+    "junior": "31",
+    "nine_year": "31",
+    "senior": "34",
+    "twelve_year": "34",
+    "vocational": "36",
+    "special": "51",
+}
 PLACES_A_DISTRICT = 44
 
 
@@ -64,7 +71,9 @@ def school_table(seed: int, sites: Sites, ground: Ground, streets: Streets, stre
             "ownership": sites.ownership,
             "district_code": [ground.codes[number] for number in sites.district],
             "street_code": [streets.code[number] for number in street],
-            "address": [f"{streets.zh[place].removesuffix(names.MARK_ZH)}{door}号{names.MARK_ZH}" for place, door in zip(street, doors, strict=True)],
+            "address": [
+                f"{streets.zh[place].removesuffix(names.MARK_ZH)}{door}号{names.MARK_ZH}" for place, door in zip(street, doors, strict=True)
+            ],
             "pupils": sites.pupils,
             "boarders": sites.boarders,
             "has_canteen": rng.random(count) < 0.96,

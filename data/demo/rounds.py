@@ -5,24 +5,34 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
-from data.demo import names
+from data.demo import names, shapes
 from data.demo.interior import Interior, spot
 from data.demo.sites import Sites
 from data.demo.tables import Table
 
 # Layout coordinates of the round; a u of -1 is the main gate. The key place names the checkpoint, "" is a bend.
 _ROUND: tuple[tuple[float, float, str], ...] = (
-    (-1, 0.02, "main_entrance"), (-1, 0.125, ""), (0.03, 0.125, "parking"), (0.03, 0.50, "perimeter"), (0.03, 0.90, "perimeter"), (0.10, 0.97, ""),
-    (0.50, 0.97, "perimeter"), (0.90, 0.97, "perimeter"), (0.97, 0.90, ""), (0.97, 0.50, "gathering"), (0.97, 0.125, "office"), (-1, 0.125, ""),
+    (-1, 0.02, "main_entrance"),
+    (-1, 0.125, ""),
+    (0.03, 0.125, "parking"),
+    (0.03, 0.50, "perimeter"),
+    (0.03, 0.90, "perimeter"),
+    (0.10, 0.97, ""),
+    (0.50, 0.97, "perimeter"),
+    (0.90, 0.97, "perimeter"),
+    (0.97, 0.90, ""),
+    (0.97, 0.50, "gathering"),
+    (0.97, 0.125, "office"),
+    (-1, 0.125, ""),
     (-1, 0.02, "gatehouse"),
-)  # fmt: skip
+)
 
 
 def routes(sites: Sites, inside: Interior) -> np.ndarray:
     """(n,) lines in metres, one a school, that begin and end at the main gate and cross no building."""
     count = len(sites)
     points = [spot(sites, inside.mirrored, inside.gate_u if u < 0 else np.full(count, u), np.full(count, v)) for u, v, _ in _ROUND]
-    return shapely.linestrings(np.stack(points, axis=1))
+    return shapes.lines(np.stack(points, axis=1))
 
 
 def tables(school: Table, lines: np.ndarray) -> list[Table]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
+from data.demo import shapes
 from data.demo.lattice import Ground
 
 SCHOOLS = 2_600
@@ -14,9 +15,17 @@ MUNICIPAL = 38  # 市属, as in 2018
 ROAD_SETBACK_M = 13.0
 # Shares of the city's schools: district, kind. Kindergartens are three of five.
 DISTRICT_SHARE = {
-    "440306": 566, "440307": 536, "440309": 352, "440305": 312, "440304": 246, "440303": 186, "440311": 168, "440310": 122, "440308": 58,
+    "440306": 566,
+    "440307": 536,
+    "440309": 352,
+    "440305": 312,
+    "440304": 246,
+    "440303": 186,
+    "440311": 168,
+    "440310": 122,
+    "440308": 58,
     "SZDP": 54,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +53,13 @@ KINDS: dict[str, Kind] = {
 KIND_NAMES = tuple(KINDS)
 # The schools a visitor meets first (`demo press 1` …): district and kind. Their cameras stream.
 SHOWCASE = (
-    ("440304", "primary"), ("440305", "kindergarten"), ("440303", "senior"), ("440309", "nine_year"), ("440306", "primary"), ("440307", "junior"),
-)  # fmt: skip
+    ("440304", "primary"),
+    ("440305", "kindergarten"),
+    ("440303", "senior"),
+    ("440309", "nine_year"),
+    ("440306", "primary"),
+    ("440307", "junior"),
+)
 _WHOLE_BLOCK = frozenset({"primary", "junior", "nine_year", "senior", "twelve_year", "vocational"})
 
 
@@ -105,7 +119,9 @@ def _kinds(rng: np.random.Generator, codes: tuple[str, ...], count: int) -> tupl
     """District and kind of every school, the showcase first."""
     first_district = np.array([codes.index(code) for code, _ in SHOWCASE])
     first_kind = np.array([KIND_NAMES.index(kind) for _, kind in SHOWCASE])
-    in_district = np.maximum(_shared_out(count, [DISTRICT_SHARE[code] for code in codes]) - np.bincount(first_district, minlength=len(codes)), 0)
+    in_district = np.maximum(
+        _shared_out(count, [DISTRICT_SHARE[code] for code in codes]) - np.bincount(first_district, minlength=len(codes)), 0
+    )
     of_kind = np.maximum(_shared_out(count, [kind.share for kind in KINDS.values()]) - np.bincount(first_kind, minlength=len(KINDS)), 0)
     rest = count - len(SHOWCASE)
     district = np.concatenate([first_district, np.repeat(np.arange(len(codes)), in_district)[:rest]])
@@ -118,7 +134,9 @@ def _ownership(rng: np.random.Generator, kind: np.ndarray, count: int) -> np.nda
     private = np.array([KINDS[name].private for name in KIND_NAMES])[kind]
     found = np.where(rng.random(count) < private, "private", "district").astype("U9")
     municipal = MUNICIPAL if count == SCHOOLS else max(1, round(MUNICIPAL * count / SCHOOLS))
-    weight = np.array([{"senior": 30.0, "vocational": 16.0, "twelve_year": 4.0, "special": 3.0}.get(name, 0.02) for name in KIND_NAMES])[kind]
+    weight = np.array([{"senior": 30.0, "vocational": 16.0, "twelve_year": 4.0, "special": 3.0}.get(name, 0.02) for name in KIND_NAMES])[
+        kind
+    ]
     weight[: len(SHOWCASE)] = 0.0
     found[rng.choice(count, municipal, replace=False, p=weight / weight.sum())] = "municipal"
     return found
@@ -162,7 +180,7 @@ def _campuses(rng: np.random.Generator, lots: np.ndarray, size_m: np.ndarray) ->
     front = lots[:, 1] - lots[:, 0] + lots[:, 2] - lots[:, 3]
     right = front / np.hypot(*front.T)[:, None]
     back = np.column_stack([-right[:, 1], right[:, 0]])
-    room = shapely.buffer(shapely.polygons(lots), -ROAD_SETBACK_M, join_style="mitre")
+    room = shapes.grown(shapes.polygons(lots), -ROAD_SETBACK_M)
     shapely.prepare(room)
     length = np.hypot(*(lots[:, 1] - lots[:, 0]).T)
     slide = np.clip(length - size_m[:, 0] - 2 * ROAD_SETBACK_M, 0, None) * rng.uniform(-0.35, 0.35, len(lots))
@@ -208,4 +226,4 @@ def sites(seed: int, ground: Ground, count: int = SCHOOLS) -> Sites:
     chamfer = np.where(rng.random(count) < 0.3, rng.uniform(0.03, 0.08, count), 0.0)
     return Sites(
         kind=kind, district=district, ownership=ownership, pupils=pupils, boarders=boarders, quad=quad, chamfer=chamfer, block=block
-    )  # fmt: skip
+    )

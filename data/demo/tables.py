@@ -45,8 +45,11 @@ class Table:
 
 def degrees(shapes: Any) -> np.ndarray:
     """Geometries of EPSG:4547 in EPSG:4326, the SRID set; None stays None."""
-    turned = shapely.transform(np.asarray(shapes, dtype=object), _TO_DEGREES.transform, interleaved=False)
-    return shapely.set_srid(turned, CRS_STORED)
+    whole = np.asarray(shapes, dtype=object)
+    metres = shapely.get_coordinates(whole)
+    lon, lat = _TO_DEGREES.transform(metres[:, 0], metres[:, 1])
+    turned = shapely.set_coordinates(whole.copy(), np.column_stack([lon, lat]))
+    return np.asarray(shapely.set_srid(turned, CRS_STORED))
 
 
 def _plain(values: Any, is_geometry: bool) -> list[Any]:

@@ -7,8 +7,11 @@ drawn with a corner every five degrees.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 ARC_STEP_DEG = 5.0
 
@@ -38,7 +41,7 @@ def _shadow(point: np.ndarray, reach_m: float, building: shapely.Polygon) -> sha
     ring = shapely.get_coordinates(building.exterior)
     far = point + (ring - point) * (2 * reach_m / max(building.distance(shapely.Point(point)), 1e-3))
     edges = shapely.polygons(np.stack([ring[:-1], ring[1:], far[1:], far[:-1]], axis=1))
-    return shapely.union_all([building, *shapely.make_valid(edges)])
+    return shapely.union_all([*np.atleast_1d(np.asarray(shapely.make_valid(edges), dtype=object)), building])
 
 
 def _shadows(point: np.ndarray, range_m: np.ndarray, building: np.ndarray) -> np.ndarray:
@@ -59,7 +62,13 @@ def _shadows(point: np.ndarray, range_m: np.ndarray, building: np.ndarray) -> np
 
 
 def visible(
-    point: np.ndarray, azimuth_deg: np.ndarray, fov_deg: np.ndarray, range_m: np.ndarray, buildings: np.ndarray, *, tree: shapely.STRtree | None = None
+    point: np.ndarray,
+    azimuth_deg: np.ndarray,
+    fov_deg: np.ndarray,
+    range_m: np.ndarray,
+    buildings: np.ndarray,
+    *,
+    tree: shapely.STRtree | None = None,
 ) -> np.ndarray:
     """What each camera sees among the buildings.
 
@@ -81,7 +90,8 @@ def visible(
     cuts = np.flatnonzero(np.diff(camera)) + 1
     for rows in np.split(np.arange(len(camera)), cuts) if len(camera) else []:
         number = int(camera[rows[0]])
-        seen = shapely.difference(view[number], shadow[rows[0]] if len(rows) == 1 else shapely.union_all(shadow[rows]))
+        sector: shapely.Polygon = view[number]
+        seen = cast(BaseGeometry, sector.difference(shadow[rows[0]] if len(rows) == 1 else shapely.union_all(shadow[rows])))
         if seen.geom_type != "Polygon":
             # Two shadows that meet exactly leave slivers; what is seen hangs together at the camera.
             parts = [part for part in shapely.get_parts(seen) if part.geom_type == "Polygon" and part.area > 1e-6]
