@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # pyright: ignore[reportAttributeAccessIssue] - a binary module
 
 STRIDES = (8, 16, 32)
 PAD_PX = 32  # both sides must be multiples of the largest stride
@@ -20,6 +21,17 @@ WIDTH_PX = 640  # the net knows faces of about 10 to 300 px: a close-up of a gat
 OVERLAP = 0.3
 SCORE = 0.6
 MAX_FACES = 50
+#: What onnxruntime raises for a graph it cannot read or run; its classes have no base of their own.
+NET_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
 #: Run on what is there, the fastest first; other providers of onnxruntime send data away or are experiments.
 PROVIDERS = ("CUDAExecutionProvider", "OpenVINOExecutionProvider", "CPUExecutionProvider")
 OUTPUTS = tuple(f"{name}_{stride}" for name in ("cls", "obj", "bbox", "kps") for stride in STRIDES)
