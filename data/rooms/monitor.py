@@ -324,13 +324,6 @@ def roll_uptime(conn: db.Connection, day: date, tz: str) -> int:
     return conn.execute(_SQL["roll_uptime"], {"day": day, "tz": tz}).rowcount
 
 
-def status(conn: db.Connection) -> Row:
-    """The figures of the status bar for the scope: schools, devices, cameras, open alarms, unassigned events (7 days), dead letters."""
-    row = conn.execute(_SQL["status"]).fetchone()
-    assert row is not None
-    return row
-
-
 def device_states(conn: db.Connection, school_id: int | None = None) -> list[Row]:
     """Devices of the scope (of one school), those that are not up first, with the time of the last evidence."""
     return [_plain(row) for row in conn.execute(_SQL["device_states"], {"school_id": school_id})]

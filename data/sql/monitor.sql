@@ -333,22 +333,6 @@ from lost l cross join day where l.whole_s > 0
 group by day.day, l.school_id, l.kind
 on conflict (school_id, day, kind) do update set total = excluded.total, up_share = excluded.up_share, demo = excluded.demo;
 
--- name: status
--- The figures of the status bar for what a person sees.
--- scope: visible_school, alarms through visible_alarm
-with device_count as (
-  select count(*) as total, count(*) filter (where d.state = 'up') as up, count(distinct d.school_id) filter (where d.state = 'up') as schools_up
-  from device d join visible_school v on v.school_id = d.school_id where d.is_enabled and d.profile <> ''
-), camera_count as (
-  select count(*) as total, count(*) filter (where c.state = 'ok') as ok from camera c join visible_school v on v.school_id = c.school_id
-)
-select (select count(*) from visible_school) as schools_total, dc.schools_up as schools_online, dc.total as devices_total, dc.up as devices_up,
-       cc.ok as cameras_ok, cc.total as cameras_total,
-       (select count(*) from alarm a join visible_alarm using (alarm_id) where a.state <> 'closed') as open_alarms,
-       (select count(*) from event e where not e.is_assigned and e.stored_at > now() - interval '7 days') as unassigned,
-       (select count(*) from dead_letter l where l.replayed_at is null) as dead_letters
-from device_count dc cross join camera_count cc;
-
 -- name: device_states
 -- Every device with its state and the last evidence of it; a worker that speaks vouches for what it calls up.
 -- scope: visible_school

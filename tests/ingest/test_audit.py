@@ -40,8 +40,9 @@ def test_whatever_the_owner_changes_in_the_chain_is_found(conn, owner, statement
 def test_a_hash_made_to_fit_one_changed_row_breaks_at_the_next(conn, owner):
     _acts(conn)
     owner.execute("""
-        update audit set reason = 'other', hash = sha256(prev_hash || convert_to(concat_ws(E'\\x1f', seq, (extract(epoch from at) * 1000000)::bigint,
-          coalesce(account_id::text, ''), act, object, 'other', data::text), 'UTF8')) where seq = 2""")
+        update audit set reason = 'other', hash = sha256(prev_hash || convert_to(concat_ws(E'\\x1f', seq,
+          (extract(epoch from at) * 1000000)::bigint, coalesce(account_id::text, ''), act, object, 'other',
+          data::text), 'UTF8')) where seq = 2""")
     assert audit.verify(conn)["audit"] == audit.Break("audit", 3, "unlinked")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+
+from psycopg import sql
 
 from data.core import access, events
 
@@ -31,15 +33,18 @@ def build(conn: Any) -> None:
     Codes: schools N and S; modules mod-n and mod-s, channel 0 panic, 1 contact, 2 tamper, output 0 siren.
     """
     for code, north_m in (("440304", 0), ("440305", -3000)):
-        conn.execute("insert into district (district_code, name_zh, name_en, geom) values (%s, %s, %s, %s)", (code, f"区{code}", code, _box(0, north_m, 1500, "M")))
+        conn.execute(
+            "insert into district (district_code, name_zh, name_en, geom) values (%s, %s, %s, %s)",
+            (code, f"区{code}", code, _box(0, north_m, 1500, "M")),
+        )
         conn.execute(
             "insert into street (street_code, district_code, name_zh, name_en, geom) values (%s, %s, '街', 'Street', %s)",
             (f"{code}001", code, _box(0, north_m, 1000, "M")),
         )
     for school_id, code, district, north_m in ((NORTH, "N", "440304", 0), (SOUTH, "S", "440305", -3000)):
         conn.execute(
-            "insert into school (school_id, code, name_zh, name_en, kind, ownership, district_code, street_code, contact_name, contact_phone, geom)"
-            " overriding system value values (%s, %s, %s, %s, 'primary', 'district', %s, %s, '演示', '000', %s)",
+            "insert into school (school_id, code, name_zh, name_en, kind, ownership, district_code, street_code, contact_name,"
+            " contact_phone, geom) overriding system value values (%s, %s, %s, %s, 'primary', 'district', %s, %s, '演示', '000', %s)",
             (school_id, code, f"{code}小学", f"{code} school", district, f"{district}001", at(0, north_m)),
         )
         conn.execute(
@@ -64,13 +69,15 @@ def build(conn: Any) -> None:
         )
     for account_id, login, role in ((1, "ann", "commander"), (2, "bob", "dispatcher"), (3, "guard", "guard"), (4, "car", "unit")):
         conn.execute(
-            "insert into account (account_id, login, password_hash, name_zh, name_en, role) overriding system value values (%s, %s, '', %s, %s, %s)",
+            "insert into account (account_id, login, password_hash, name_zh, name_en, role)"
+            " overriding system value values (%s, %s, '', %s, %s, %s)",
             (account_id, login, f"{login}甲", login.title(), role),
         )
     for unit_id, code, east_m, age_s, status in ((1, "U1", 300, 10, "free"), (2, "U2", 100, 600, "busy"), (3, "U3", 50, 5, "off")):
         conn.execute(
             "insert into unit (unit_id, code, name_zh, name_en, kind, district_code, street_code, status, geom, position_at, account_id)"
-            " overriding system value values (%s, %s, %s, %s, 'patrol_car', '440304', '440304001', %s, %s, now() - make_interval(secs => %s), %s)",
+            " overriding system value"
+            " values (%s, %s, %s, %s, 'patrol_car', '440304', '440304001', %s, %s, now() - make_interval(secs => %s), %s)",
             (unit_id, code, code, code, status, at(east_m, 0), age_s, 4 if unit_id == 1 else None),
         )
 
@@ -78,13 +85,25 @@ def build(conn: Any) -> None:
 def camera(conn: Any, number: int, east_m: float, north_m: float, **columns: Any) -> int:
     """A camera so many metres from the north school's gate, looking north with 90 degrees over 60 m unless said otherwise."""
     values = {
-        "camera_id": number, "code": f"{number:020d}", "school_id": NORTH, "district_code": "440304", "street_code": "440304001", "name_zh": f"机{number}",
-        "name_en": f"Camera {number}", "mount": "wall", "azimuth_deg": 0, "fov_deg": 90, "range_m": 60, "height_m": 3, "state": "ok", "geom": at(east_m, north_m),
+        "camera_id": number,
+        "code": f"{number:020d}",
+        "school_id": NORTH,
+        "district_code": "440304",
+        "street_code": "440304001",
+        "name_zh": f"机{number}",
+        "name_en": f"Camera {number}",
+        "mount": "wall",
+        "azimuth_deg": 0,
+        "fov_deg": 90,
+        "range_m": 60,
+        "height_m": 3,
+        "state": "ok",
+        "geom": at(east_m, north_m),
         **columns,
-    }  # fmt: skip
-    names = ", ".join(values)
-    marks = ", ".join(f"%({name})s" for name in values)
-    conn.execute(f"insert into camera ({names}) overriding system value values ({marks})", values)  # noqa: S608 - names are ours
+    }
+    names = sql.SQL(", ").join(map(sql.Identifier, values))
+    marks = sql.SQL(", ").join(map(sql.Placeholder, values))
+    conn.execute(sql.SQL("insert into camera ({}) overriding system value values ({})").format(names, marks), values)
     return number
 
 
@@ -99,12 +118,7 @@ def person(login: str = "ann", **scope: Any) -> access.Principal:
 
 NORTHERN = {"districts": frozenset({"440304"})}
 SOUTHERN = {"districts": frozenset({"440305"})}
-EVERY_SCOPE_OF_NORTH = [
-    {"is_city": True},
-    NORTHERN,
-    {"streets": frozenset({"440304001"})},
-    {"schools": frozenset({NORTH})},
-]
+EVERY_SCOPE_OF_NORTH = [{"is_city": True}, NORTHERN, {"streets": frozenset({"440304001"})}, {"schools": frozenset({NORTH})}]
 NONE_OF_NORTH = [SOUTHERN, {"streets": frozenset({"440305001"})}, {"schools": frozenset({SOUTH})}, {"is_city": False}]
 
 
@@ -112,8 +126,16 @@ def happened(kind: events.Kind, subject: str = "mod-n", channel: int | None = 0,
     """An event as a worker would send it; `number` makes it another one."""
     data = fields.pop("data", {})
     made = events.Event(
-        event_id=events.event_id_of(kind, subject, channel, number), kind=kind, source="devices-1", subject=subject, channel=channel, event_at=NOON, seq=number, spooled_at=NOON, data=data
-    )  # fmt: skip
+        event_id=events.event_id_of(kind, subject, channel, number),
+        kind=kind,
+        source="devices-1",
+        subject=subject,
+        channel=channel,
+        event_at=NOON,
+        seq=number,
+        spooled_at=NOON,
+        data=data,
+    )
     return replace(made, **fields)
 
 
