@@ -5,8 +5,27 @@ Importing the package registers every layer, in the order in which the legend li
 
 from __future__ import annotations
 
-from layers import basemap, schools
+from layers import basemap, cameras, campuses, cells, devices, routes, schools, units
 from layers.registry import LAYERS, Layer, NoSuchLayer, Sign, get, legend
 from layers.tile import BadAddress, NoSuchTile, Tile, address
 
-__all__ = ["LAYERS", "BadAddress", "Layer", "NoSuchLayer", "NoSuchTile", "Sign", "Tile", "address", "basemap", "get", "legend", "schools"]
+__all__ = [
+    "LAYERS",
+    "BadAddress",
+    "Layer",
+    "NoSuchLayer",
+    "NoSuchTile",
+    "Sign",
+    "Tile",
+    "address",
+    "basemap",
+    "cameras",
+    "campuses",
+    "cells",
+    "devices",
+    "get",
+    "legend",
+    "routes",
+    "schools",
+    "units",
+]

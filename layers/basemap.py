@@ -21,6 +21,7 @@ def read(conn: Connection, tile: Tile | None) -> bytes:
 BASEMAP = register(
     Layer(
         id="basemap",
+        order=0,
         requires="place.view",
         kind="mvt",
         read=read,

@@ -1,6 +1,6 @@
 """Every map layer: who may read it, how it is read, what it looks like, when it changes.
 
-A layer module ends in `register(Layer(...))`; `layers.load()` imports them all. The web serves what
+A layer module ends in `register(Layer(...))`; importing `layers` registers them all. The web serves what
 is registered here under `/tiles/<id>` and `/tiles/<id>/<z>/<x>/<y>`; the wall draws legend and layer
 switch from `legend()`. Drawing itself is in `mapapp/assets/map_*.js`.
 """
@@ -14,10 +14,11 @@ from typing import Any, Literal
 from data.core.db import Connection
 from layers.tile import NoSuchTile, Tile
 
-Kind = Literal["geojson", "packed", "mvt", "states"]
+Kind = Literal["geojson", "json", "packed", "mvt", "states"]
 
 MEDIA_TYPES: Mapping[str, str] = {
     "geojson": "application/geo+json",
+    "json": "application/json",
     "packed": "application/x-campus-packed",
     "mvt": "application/vnd.mapbox-vector-tile",
     "states": "application/x-campus-packed",
@@ -37,7 +38,7 @@ class Sign:
     """One line of the legend: what a mark means. Shape and text say it without the colour."""
 
     key: str  # locale key, `layer.<id>.<sign>`
-    shape: str  # drawn by campus.layers.swatch: disc ring triangle pulse square hatch fan line dash diamond bolt car
+    shape: str  # drawn by campus.layers.swatch: map_core_swatch.js
     colour: str  # token of mapapp/assets/map_core_palette.js
 
 
@@ -52,6 +53,7 @@ class Layer:
     id: str  # kebab-case; also the URL, and its title is the locale key `layer.<id>`
     requires: str  # permission, checked by the guard on page and URL alike
     kind: Kind
+    order: int = 0  # of drawing and in the legend, from below
     read: Callable[[Connection, Tile | None], bytes]  # None: the whole layer at once
     min_zoom: int = 0  # of the map, not of the tile
     max_zoom: int = 20
@@ -109,6 +111,6 @@ def legend(permissions: frozenset[str]) -> list[dict[str, Any]]:
             "min_zoom": layer.min_zoom,
             "signs": [{"key": sign.key, "shape": sign.shape, "colour": sign.colour} for sign in layer.signs],
         }
-        for layer in LAYERS.values()
+        for layer in sorted(LAYERS.values(), key=lambda layer: layer.order)
         if layer.kind != "states" and layer.requires in permissions and layer.signs
     ]

@@ -24,7 +24,7 @@ def read(conn: Connection, tile: Tile | None) -> bytes:
 
 
 def read_states(conn: Connection, tile: Tile | None) -> bytes:
-    """Packed (school_id, state): 0 unknown, 1 ok, 2 attention, 3 open alarm."""
+    """Packed (school_id, state): 1 what speaks is up, 2 something is lost or faulty; a school that is not in it is unknown."""
     del tile
     return pack.states(conn.execute(_SQL["school_states"]).fetchone())
 
@@ -37,12 +37,13 @@ def describe(conn: Connection, school_id: int) -> Mapping[str, Any] | None:
 SCHOOLS = register(
     Layer(
         id="schools",
+        order=20,
         requires="place.view",
         kind="geojson",
         read=read,
         describe=describe,
         drawn_from=frozenset({"schools"}),
-        live_on=frozenset({"alarm.changed", "device.changed"}),
+        live_on=frozenset({"device.changed"}),
         switch=False,
         signs=(
             Sign(key="layer.schools.ok", shape="disc", colour="info"),
@@ -54,7 +55,7 @@ SCHOOLS = register(
 )
 
 SCHOOL_STATES = register(
-    Layer(id="school-states", requires="device.view", kind="states", read=read_states, live_on=frozenset({"alarm.changed", "device.changed"}))
+    Layer(id="school-states", requires="device.view", kind="states", read=read_states, live_on=frozenset({"device.changed"}))
 )
 
 

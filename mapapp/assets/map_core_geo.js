@@ -25,10 +25,17 @@
     /** Addresses at zoom z of the tiles that a world box touches. */
     cover(box, z) {
       const n = 2 ** z;
-      const at = (value) => Math.min(n - 1, Math.max(0, Math.floor(value * n)));
+      const first = (value) => Math.max(0, Math.floor(value * n + 1e-9));
+      const last = (value) => Math.min(n - 1, Math.ceil(value * n - 1e-9) - 1); // a box that ends on an edge does not touch the next tile
       const found = [];
-      for (let x = at(box[0]); x <= at(box[2]); x++) for (let y = at(box[1]); y <= at(box[3]); y++) found.push({ z, x, y });
+      for (let x = first(box[0]); x <= last(box[2]); x++) for (let y = first(box[1]); y <= last(box[3]); y++) found.push({ z, x, y });
       return found;
+    },
+
+    /** How much larger than on a 1080p screen marks and names are, so that a 4K wall reads from as far: 1..2. */
+    grow(map) {
+      const { x, y } = map.getSize();
+      return Math.max(1, Math.min(2, Math.min(x / 1920, y / 1080)));
     },
 
     /** Whether a point lies in a ring given as flat coordinates [from, to). */

@@ -30,7 +30,7 @@
 
   /**
    * A grid with painters: `{source, minZoom, on, reachM, paint(ctx, frame, tiles)}`, drawn in order.
-   * `frame` = {zoom, scale (px per world unit), left, top (world), box (world), px, palette, lang}.
+   * `frame` = {zoom, scale (px per world unit), left, top (world), box (world), px, palette, grow}.
    */
   campus.makeGrid = function (options) {
     const Grid = L.GridLayer.extend({
@@ -47,7 +47,8 @@
         canvas.width = canvas.height = campus.geo.TILE_PX * ratio;
         canvas.ratio = ratio;
         canvas.coords = { x: coords.x, y: coords.y, z: coords.z };
-        this.fill(canvas, () => done(null, canvas));
+        canvas.done = () => done(null, canvas); // whichever painting comes first makes the tile visible
+        this.fill(canvas);
         return canvas;
       },
 
@@ -57,11 +58,11 @@
         const left = x * size, top = y * size;
         return {
           zoom: z, px: campus.geo.TILE_PX, scale: campus.geo.TILE_PX / size, left, top, box: [left, top, left + size, top + size],
-          palette: campus.paletteOf(this._map), tile: canvas.coords,
+          palette: campus.paletteOf(this._map), grow: campus.geo.grow(this._map), tile: canvas.coords,
         };
       },
 
-      async fill(canvas, done) {
+      async fill(canvas) {
         const frame = this.frameOf(canvas);
         canvas.wanted = (canvas.wanted || 0) + 1;
         const turn = canvas.wanted;
@@ -75,7 +76,8 @@
           ctx.clearRect(0, 0, canvas.width, canvas.height);
           ctx.setTransform(canvas.ratio, 0, 0, canvas.ratio, 0, 0);
           active.forEach((painter, i) => painter.paint(ctx, frame, tiles[i].filter(Boolean)));
-          if (done) done();
+          if (canvas.done) canvas.done();
+          canvas.done = null;
           this.fire("campus:painted", { coords: canvas.coords });
         });
       },

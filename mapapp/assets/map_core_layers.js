@@ -4,7 +4,7 @@
  *   campus.layers.add(map, id)          switch a layer on;  remove(map, id) off;  toggle(id, isOn) the same on the started map
  *   campus.layers.isOn(id)              whether a layer is switched on
  *   campus.layers.legend()              [{id, title, switch, on, min_zoom, signs: [{key, shape, colour}]}], titles are locale keys
- *   campus.layers.swatch(shape, colour) SVG text of a legend sign, 16 x 16
+ *   campus.layers.swatch(shape, colour) SVG text of a legend sign, 16 x 16 (map_core_swatch.js)
  *   campus.layers.home()                LatLngBounds of all schools this viewer sees, or null while they load
  *   campus.layers.ready                 promise: ground and schools were painted once
  *   campus.layers.choose({kind, id, lat, lon})   what a click calls: campus.select if there is one, and the event "campus:select"
@@ -99,27 +99,6 @@
   layers.choose = function (what) {
     if (typeof campus.select === "function") campus.select(what);
     document.dispatchEvent(new CustomEvent("campus:select", { detail: what }));
-  };
-
-  const SHAPES = {
-    disc: (c) => `<circle cx="8" cy="8" r="5" fill="${c}"/>`,
-    ring: (c) => `<circle cx="8" cy="8" r="4.5" fill="none" stroke="${c}" stroke-width="2"/>`,
-    pulse: (c) => `<circle cx="8" cy="8" r="4" fill="${c}" stroke="#fff" stroke-width="1.5"/><circle cx="8" cy="8" r="7" fill="none" stroke="${c}" stroke-opacity=".6"/>`,
-    triangle: (c) => `<path d="M8 2 14.5 13.5h-13z" fill="${c}"/>`,
-    square: (c) => `<rect x="2.5" y="2.5" width="11" height="11" fill="${c}" fill-opacity=".4" stroke="${c}"/>`,
-    hatch: (c) => `<rect x="2.5" y="2.5" width="11" height="11" fill="none" stroke="${c}"/><path d="M2.5 9 9 2.5M2.5 13.5l11-11M7 13.5 13.5 7" stroke="${c}"/>`,
-    fan: (c) => `<path d="M8 14 2 5a10 10 0 0 1 12 0z" fill="${c}" fill-opacity=".35" stroke="${c}"/>`,
-    cross: (c) => `<circle cx="8" cy="8" r="5" fill="none" stroke="${c}" stroke-width="1.5"/><path d="m5 5 6 6m0-6-6 6" stroke="${c}" stroke-width="1.5"/>`,
-    line: (c) => `<path d="M1 11C5 3 10 13 15 5" fill="none" stroke="${c}" stroke-width="2"/>`,
-    dash: (c) => `<path d="M1 8h14" stroke="${c}" stroke-width="2" stroke-dasharray="4 3"/>`,
-    diamond: (c) => `<path d="m8 2 6 6-6 6-6-6z" fill="${c}"/>`,
-    bolt: (c) => `<rect x="3" y="3" width="10" height="10" rx="2.5" fill="${c}"/>`,
-    car: (c) => `<circle cx="8" cy="8" r="6" fill="${c}" stroke="#fff" stroke-width="1.5"/>`,
-    faded: (c) => `<circle cx="8" cy="8" r="6" fill="${c}" fill-opacity=".35" stroke="${c}" stroke-dasharray="3 2"/>`,
-  };
-  layers.swatch = function (shape, colour) {
-    const palette = campus.paletteOf(map);
-    return `<svg viewBox="0 0 16 16" width="16" height="16" aria-hidden="true">${(SHAPES[shape] || SHAPES.disc)(palette[colour] || palette.info)}</svg>`;
   };
 
   layers.declare({

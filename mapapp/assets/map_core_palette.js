@@ -4,31 +4,33 @@
   const campus = (window.campus = window.campus || {});
 
   const wall = {
-    sea: "#0a101d", land: "#121d33", coast: "rgba(72,130,214,.10)", edge: "#2b4168",
-    district: "rgba(122,158,214,.62)", street: "rgba(122,158,214,.22)",
-    water: "#0c1a30", waterEdge: "rgba(70,130,200,.35)", park: "rgba(38,96,92,.30)", built: "rgba(148,178,226,.035)",
+    sea: "#0a1120", land: "#14213a", abroad: "#0c1424", coast: "rgba(70,128,220,.055)",
+    district: "rgba(132,166,220,.60)", street: "rgba(122,158,214,.20)",
+    water: "#0d1f3c", park: "rgba(40,112,100,.13)", built: "rgba(150,184,240,.03)",
     road: {
-      motorway: { core: "#45689f", glow: "rgba(84,140,226,.20)" },
-      trunk: { core: "#395786", glow: "rgba(84,140,226,.14)" },
-      primary: { core: "#2d466f", glow: "rgba(84,140,226,.09)" },
-      secondary: { core: "#253a5d", glow: null },
-      residential: { core: "#1e2f4d", glow: null },
+      motorway: { core: "#4a6ca6", glow: "rgba(86,142,232,.11)" },
+      trunk: { core: "#35517f", glow: "rgba(86,142,232,.06)" },
+      primary: { core: "#2a4068", glow: null },
+      secondary: { core: "#22355a", glow: null },
+      residential: { core: "#1d2d4c", glow: null },
     },
-    building: "#1a2a47", buildingEdge: "#27395c", buildingTall: "#22365a",
+    building: "#1b2b48", buildingEdge: "#2a3d61", buildingTall: "#22355a",
     campus: "rgba(56,189,248,.075)", campusEdge: "rgba(56,189,248,.75)",
     schoolBuilding: "rgba(56,189,248,.16)", schoolBuildingEdge: "rgba(120,205,250,.5)", gate: "#2dd4a7",
-    label: "#8aa0bf", labelStrong: "#a9bedd", labelFaint: "#6f86a8", halo: "rgba(10,16,29,.85)",
+    label: "#8aa0bf", labelStrong: "#a9bedd", labelFaint: "#6f86a8", halo: "rgba(12,19,34,.8)",
     text: "#e6edf7", muted: "#8aa0bf", panel: "rgba(15,24,42,.95)", line: "#24344f",
     critical: "#ff4d4f", high: "#ff8a3d", attention: "#f5c542", candidate: "#a78bfa", ok: "#2dd4a7", info: "#38bdf8",
     cell: ["rgba(45,212,167,.13)", "rgba(56,189,248,.24)", "rgba(245,197,66,.30)", "rgba(255,138,61,.40)", "rgba(255,77,79,.46)"],
     cellEdge: "rgba(150,190,235,.28)", hatch: "rgba(167,139,250,.55)",
+    fanOk: "rgba(45,212,167,.11)", fanOkEdge: "rgba(45,212,167,.55)", fanFaultEdge: "rgba(245,197,66,.6)", fanUnknownEdge: "rgba(138,160,191,.5)",
+    viewOk: "rgba(45,212,167,.26)", viewFault: "rgba(245,197,66,.12)",
     schoolEdge: "#0a1526",
   };
 
   const desk = {
-    sea: "#dfe9f5", land: "#f7f8fb", coast: "rgba(37,99,235,.05)", edge: "#c3cfe2",
+    sea: "#dbe7f5", land: "#f8f9fc", abroad: "#eceff5", coast: "rgba(37,99,235,.04)",
     district: "rgba(71,92,133,.55)", street: "rgba(71,92,133,.22)",
-    water: "#cfe0f4", waterEdge: "rgba(80,130,200,.35)", park: "rgba(102,178,128,.22)", built: "rgba(30,50,90,.03)",
+    water: "#cfe0f4", park: "rgba(102,178,128,.22)", built: "rgba(30,50,90,.03)",
     road: {
       motorway: { core: "#e0b060", glow: "rgba(224,176,96,.25)" },
       trunk: { core: "#e6c98c", glow: "rgba(224,176,96,.16)" },
@@ -44,6 +46,8 @@
     critical: "#d92d20", high: "#c4320a", attention: "#b54708", candidate: "#6d28d9", ok: "#0f7a5c", info: "#1d6fb8",
     cell: ["rgba(15,122,92,.10)", "rgba(29,111,184,.20)", "rgba(214,158,20,.28)", "rgba(224,95,20,.34)", "rgba(217,45,32,.38)"],
     cellEdge: "rgba(50,80,130,.28)", hatch: "rgba(109,40,217,.5)",
+    fanOk: "rgba(15,122,92,.10)", fanOkEdge: "rgba(15,122,92,.5)", fanFaultEdge: "rgba(181,71,8,.6)", fanUnknownEdge: "rgba(82,97,122,.5)",
+    viewOk: "rgba(15,122,92,.24)", viewFault: "rgba(181,71,8,.12)",
     schoolEdge: "#ffffff",
   };
 

@@ -5,8 +5,8 @@
   const CLASSES = ["residential", "secondary", "primary", "trunk", "motorway"]; // the last is drawn on top
   // width of the core in px by map zoom: at 9, 11, 13, 15, 17
   const WIDTHS = {
-    motorway: [1.4, 2.1, 3.4, 6, 11], trunk: [1.0, 1.6, 2.8, 5, 10], primary: [0.6, 1.1, 2.2, 4.4, 9],
-    secondary: [0.3, 0.7, 1.6, 3.4, 7.5], residential: [0.2, 0.4, 0.9, 2.4, 5.5],
+    motorway: [1.2, 1.9, 3.4, 6, 11], trunk: [0.8, 1.15, 2.6, 5, 10], primary: [0.5, 0.75, 2, 4.4, 9],
+    secondary: [0.3, 0.5, 1.4, 3.4, 7.5], residential: [0.2, 0.3, 0.8, 2.4, 5.5],
   };
 
   function widthOf(name, zoom) {
@@ -55,7 +55,7 @@
     if (!any) return;
     if (style.glow) {
       ctx.strokeStyle = style.glow;
-      for (const width of [18, 11, 5]) {
+      for (const width of [30, 22, 14, 7]) {
         ctx.lineWidth = width;
         ctx.stroke();
       }
@@ -85,15 +85,15 @@
       const glow = frame.palette.road[name].glow;
       if (!paths[name] || !glow) continue;
       ctx.strokeStyle = glow;
-      for (const factor of [5.5, 3]) {
-        ctx.lineWidth = widthOf(name, frame.zoom) * factor * (frame.zoom > 14 ? 0.55 : 1) + 1;
+      for (const factor of [4.6, 2.8]) {
+        ctx.lineWidth = widthOf(name, frame.zoom) * (frame.zoom > 14 ? factor * 0.55 : factor) + 1;
         ctx.stroke(paths[name]);
       }
     }
     for (const name of CLASSES) {
       if (!paths[name]) continue;
       ctx.strokeStyle = frame.palette.road[name].core;
-      ctx.lineWidth = widthOf(name, frame.zoom);
+      ctx.lineWidth = widthOf(name, frame.zoom) * frame.grow;
       ctx.stroke(paths[name]);
     }
   }
@@ -107,7 +107,7 @@
       ctx.beginPath();
       campus.trace(ctx, feature, fit, false);
       ctx.strokeStyle = isDistrict ? frame.palette.district : frame.palette.street;
-      ctx.lineWidth = isDistrict ? (frame.zoom >= 13 ? 1.6 : 1.15) : 0.9;
+      ctx.lineWidth = isDistrict ? (frame.zoom >= 13 ? 1.6 : 1.15) * frame.grow : 0.9 * frame.grow;
       ctx.setLineDash(isDistrict ? [6, 4] : [2, 4]);
       ctx.stroke();
     }
@@ -120,11 +120,12 @@
     for (const tile of tiles) {
       const layers = campus.openMvt(tile.buffer);
       const { address } = tile;
+      fillAll(ctx, layers.landuse, frame, address, (p) => p.kind === "land", { fill: colour.abroad });
+      fillAll(ctx, layers.landuse, frame, address, (p) => p.kind === "sea", { fill: colour.sea });
       fillAll(ctx, layers.district, frame, address, null, { glow: colour.coast, fill: colour.land, stroke: colour.land });
-      fillAll(ctx, layers.landuse, frame, address, (p) => p.kind === "land", { fill: colour.land });
       fillAll(ctx, layers.landuse, frame, address, (p) => p.kind === "built", { fill: colour.built });
       fillAll(ctx, layers.landuse, frame, address, (p) => p.kind === "park", { fill: colour.park });
-      fillAll(ctx, layers.landuse, frame, address, (p) => p.kind === "water", { fill: colour.water, stroke: colour.waterEdge, width: 0.8 });
+      fillAll(ctx, layers.landuse, frame, address, (p) => p.kind === "water", { fill: colour.water });
       fillAll(ctx, layers.building, frame, address, (p) => p.height_m < 24, { fill: colour.building, stroke: colour.buildingEdge, width: 0.6 });
       fillAll(ctx, layers.building, frame, address, (p) => p.height_m >= 24, { fill: colour.buildingTall, stroke: colour.buildingEdge, width: 0.6 });
       roads(ctx, layers.road, frame, address);

@@ -6,7 +6,7 @@
 
   // size px, weight, spacing px, colour, from/to map zoom; earlier kinds win
   const KINDS = {
-    district: { size: 19, weight: 500, spacing: 2.2, colour: "label", from: 8, to: 13, both: true },
+    district: { size: 21, weight: 500, spacing: 2.4, colour: "label", from: 8, to: 13, both: true },
     school: { size: 12.5, weight: 600, spacing: 0, colour: "text", from: 15, to: 30, lift: 15 },
     street: { size: 13, weight: 500, spacing: 1.2, colour: "labelFaint", from: 12, to: 15, both: false },
     water: { size: 12, weight: 400, spacing: 1.5, colour: "labelFaint", from: 11, to: 30, slant: true },
@@ -72,25 +72,26 @@
       ctx.textAlign = "center";
       ctx.textBaseline = "middle";
       const english = document.documentElement.lang.startsWith("en");
+      const grow = campus.geo.grow(map);
       const taken = [], seen = new Set();
       const found = this.collect(box, zoom).filter((name) => zoom >= KINDS[name.what].from && zoom <= KINDS[name.what].to);
       found.sort((a, b) => ORDER.indexOf(a.what) - ORDER.indexOf(b.what));
       for (const name of found) {
         const mark = name.what + name.zh + (name.angle ? `${Math.round(name.x * 2 ** (zoom + 1))}` : "");
-        if (!seen.has(mark)) this.place(ctx, name, { scale, low, palette, english, taken, seen, mark });
+        if (!seen.has(mark)) this.place(ctx, name, { scale, low, palette, english, taken, seen, mark, grow });
       }
     },
 
-    place(ctx, name, { scale, low, palette, english, taken, seen, mark }) {
-      const kind = KINDS[name.what];
+    place(ctx, name, { scale, low, palette, english, taken, seen, mark, grow }) {
+      const kind = KINDS[name.what], size = kind.size * grow;
       const text = kind.both ? (english ? `${name.en} ${name.zh}` : `${name.zh} ${name.en}`) : english ? name.en || name.zh : name.zh;
-      ctx.font = `${kind.slant ? "italic " : ""}${kind.weight} ${kind.size}px ${FAMILY}`;
-      ctx.letterSpacing = `${kind.spacing}px`;
+      ctx.font = `${kind.slant ? "italic " : ""}${kind.weight} ${size}px ${FAMILY}`;
+      ctx.letterSpacing = `${kind.spacing * grow}px`;
       const width = ctx.measureText(text).width;
       if (width > name.room * scale * 0.95) return;
-      const x = name.x * scale - low.x, y = name.y * scale - low.y - (kind.lift || 0);
+      const x = name.x * scale - low.x, y = name.y * scale - low.y - (kind.lift || 0) * grow;
       const cos = Math.abs(Math.cos(name.angle)), sin = Math.abs(Math.sin(name.angle));
-      const w = (width * cos + kind.size * sin) / 2 + 5, h = (width * sin + kind.size * cos) / 2 + 4;
+      const w = (width * cos + size * sin) / 2 + 5, h = (width * sin + size * cos) / 2 + 4;
       if (taken.some((other) => x - w < other[2] && x + w > other[0] && y - h < other[3] && y + h > other[1])) return;
       taken.push([x - w, y - h, x + w, y + h]);
       seen.add(mark);

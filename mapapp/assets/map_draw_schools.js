@@ -28,7 +28,7 @@
     options: { radius: 3, weight: 1, fill: true, state: "unknown", bubblingMouseEvents: false },
 
     _project() {
-      this._radius = radiusAt(Math.round(this._map.getZoom())) + (this.options.state === "alarm" ? 2 : 0);
+      this._radius = radiusAt(Math.round(this._map.getZoom())) * campus.geo.grow(this._map) + (this.options.state === "alarm" ? 2 : 0);
       L.CircleMarker.prototype._project.call(this);
     },
 
