@@ -6,14 +6,13 @@ import json
 import os
 import time
 from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
-
-import psycopg
 
 from data.core import db, queries
 from data.core.secret import demo_password, write_secret
 from data.core.settings import Settings
-from data.demo import people, tables
+from data.demo import history, people, tables
 from data.demo.city import City, build
 from data.demo.sites import SCHOOLS
 from devices.demo import modules_file
@@ -26,11 +25,18 @@ def tokens_file(settings: Settings) -> Path:
     return settings.secret_dir / "demo-tokens.json"
 
 
-def load(settings: Settings, *, schools: int = SCHOOLS, seed: int = SEED, say: Callable[[str], None] = print) -> bool:
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def load(
+    settings: Settings, *, schools: int = SCHOOLS, seed: int = SEED, today: date | None = None, say: Callable[[str], None] = _say
+) -> bool:
     """Fill an empty database with the demo city and its history.
 
     Args:
         schools: how many; fewer give the same kind of city in a few seconds, for tests.
+        today: the day after the last day of the history; unset: now, in the city's time zone.
     Returns:
         False when there is a city already: nothing was touched.
     """
@@ -50,9 +56,11 @@ def load(settings: Settings, *, schools: int = SCHOOLS, seed: int = SEED, say: C
         for table in city.tables.values():
             tables.copy(conn, table)
             if len(table) > 20_000:
-                said(f"{table.name}: {len(table)}")
+                said(f"{table.name}: {len(table)} rows")
+        rows = history.write(conn, city, seed=seed, today=today or datetime.now(settings.tz).date(), tz=settings.tz, say=said)
+        said(f"history: {rows} rows in all")
+        conn.execute(sql["analyze_city"])
     _write_files(settings, city, known)
-    _analyze(settings)
     said("done")
     return True
 
@@ -65,9 +73,3 @@ def _write_files(settings: Settings, city: City, known: people.Passwords) -> Non
     part.write_text(json.dumps(city.modules, ensure_ascii=False, indent=0), encoding="utf-8")
     os.replace(part, target)
     write_secret(tokens_file(settings), json.dumps(known.tokens))
-
-
-def _analyze(settings: Settings) -> None:
-    """Give the planner statistics before the first map is drawn."""
-    with psycopg.connect(settings.app_dsn, autocommit=True) as conn:
-        conn.execute(queries.load("demo")["analyze"])

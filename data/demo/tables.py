@@ -75,8 +75,12 @@ def copy(conn: psycopg.Connection[Any], table: Table) -> int:
 def move_sequence(conn: psycopg.Connection[Any], table: Table) -> None:
     """Let the next row of the product get a number above ours. A sequence starts at 1, so drawing as many numbers is enough."""
     if table.identity and len(table):
-        highest = int(np.max(table.columns[table.identity]))
-        conn.execute(queries.load("demo")["take_numbers"], {"sequence": f"{table.name}_{table.identity}_seq", "count": highest})
+        draw_numbers(conn, table.name, table.identity, int(np.max(table.columns[table.identity])))
+
+
+def draw_numbers(conn: psycopg.Connection[Any], table: str, identity: str, count: int) -> None:
+    """Use up the first `count` numbers of an identity column."""
+    conn.execute(queries.load("demo")["take_numbers"], {"sequence": f"{table}_{identity}_seq", "count": count})
 
 
 def digest(tables: Mapping[str, Table]) -> str:

@@ -3,7 +3,7 @@
 -- name: hold_city
 -- Keep a second loader out until this transaction ends, and say whether there is no city yet.
 -- scope: none because the loader runs before anybody can log in
-select pg_advisory_xact_lock(7201834550119) is not null as is_held,
+select pg_advisory_xact_lock(7201834550121) is not null as is_held,
   not exists (select from school) and not exists (select from district) as is_empty
 
 -- name: take_numbers
@@ -11,7 +11,12 @@ select pg_advisory_xact_lock(7201834550119) is not null as is_held,
 -- scope: none because sequences hold nobody's data
 select count(nextval(%(sequence)s::text::regclass)) as taken from generate_series(1, %(count)s)
 
--- name: analyze
+-- name: write_alarm_history
+-- Write the steps of the closed demo alarms into their hash chain.
+-- scope: none because the loader runs before anybody can log in
+select demo_alarm_history() as written
+
+-- name: analyze_city
 -- Give the planner statistics before the first map is drawn.
 -- scope: none because it reads no row for anybody
-analyze
+select analyze_city()
