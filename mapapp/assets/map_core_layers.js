@@ -25,6 +25,10 @@
   let index = new Map();
   let grounds = null;
   let settle = null;
+  let isFollowing = false;
+
+  // The map is made by dash-leaflet; this is the only place where its handle can be caught.
+  L.Map.addInitHook(function () { campus.map = this; });
 
   layers.ready = new Promise((resolve) => { settle = resolve; });
 
@@ -75,13 +79,24 @@
   });
 
   function follow() {
-    if (!campus.live || !campus.live.on) return;
+    if (isFollowing || !campus.live || !campus.live.on) return;
+    isFollowing = true; // the page may be left and opened again on a new map; the stream stays
     for (const part of made) for (const [kind, fn] of Object.entries(part.live || {})) campus.live.on(kind, fn);
     campus.live.on("snapshot", () => layers.refresh());
+    campus.live.on("place.changed", () => layers.reload());
   }
 
   /** Read every state again: after a gap in the stream nothing on the map may be older than it says. */
   layers.refresh = () => Promise.all(made.filter((part) => part.refresh && part.isOn).map((part) => part.refresh().catch((err) => console.warn("layer not refreshed", part.id, err))));
+
+  /** Geometry was imported: ask which versions stand now and draw everything from them. */
+  layers.reload = async function () {
+    index = await campus.layerIndex(true);
+    for (const part of made) if (part.painter) part.painter.source.forget();
+    campus.baseSource.forget();
+    grounds.base.redraw();
+    grounds.overlay.redraw();
+  };
 
   layers.toggle = function (id, isOn) {
     const part = made.find((one) => one.id === id);
@@ -96,6 +111,12 @@
   layers.legend = () => [...index.values()].filter((entry) => entry.signs && entry.signs.length).map((entry) => ({ ...entry, on: layers.isOn(entry.id) || entry.id === "schools" }));
   layers.home = () => layers.schools.bounds();
 
+  /** Mark some features as chosen, and only these: schools beat once, cameras show what they really see. */
+  layers.highlight = function (list) {
+    for (const { kind, id } of list) if (kind === "school") layers.schools.flash(id);
+    return layers.cameras.show(list.filter((one) => one.kind === "camera").map((one) => one.id));
+  };
+
   layers.choose = function (what) {
     if (typeof campus.select === "function") campus.select(what);
     document.dispatchEvent(new CustomEvent("campus:select", { detail: what }));
@@ -106,6 +127,5 @@
     setOn: (isOn, leaflet) => layers.schools.setVisible(isOn, leaflet),
     refresh: () => layers.schools.refresh(),
     attach: () => layers.schoolsPainted.then(() => layers.schools.refresh()).catch((err) => console.warn("states not read", err)),
-    live: {},
   });
 })();

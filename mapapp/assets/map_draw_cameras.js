@@ -222,6 +222,6 @@
       overlay.repaint(null);
     },
     refresh: () => (asked ? cameras.refresh() : Promise.resolve()),
-    live: { "camera.changed": (body) => cameras.setState(body.camera_id, body.state) },
+    live: { "camera.changed": (body) => body.cameras.forEach((row) => cameras.setState(row.camera_id, row.state)) },
   });
 })();

@@ -63,7 +63,7 @@
 
     draw() {
       const map = this._map, ctx = this._ctx, zoom = Math.round(map.getZoom());
-      const palette = campus.paletteOf(map), scale = 256 * 2 ** zoom;
+      const palette = campus.paletteOf(map), scale = 256 * 2 ** map.getZoom();
       const low = this._bounds.min.add(map.getPixelOrigin()), size = this._bounds.getSize();
       const box = [low.x / scale, low.y / scale, (low.x + size.x) / scale, (low.y + size.y) / scale];
       ctx.setTransform(1, 0, 0, 1, 0, 0);

@@ -35,7 +35,8 @@
     if (node.lastChild.textContent !== words) node.lastChild.textContent = words;
   }
 
-  function put(row) {
+  function put(said) {
+    const row = said.position_at ? { ...said, at: said.position_at } : said; // the stream names the column
     let unit = units.get(row.unit_id);
     if (!unit) {
       if (!Number.isFinite(row.lat) || !row.code) return false;
