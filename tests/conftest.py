@@ -12,6 +12,7 @@ Fixtures:
                                         rolled back at the end. Use `conn.commit()` to publish, the scope then ends.
     owner     -> psycopg.Connection     function; the owner's connection to the same database, autocommit.
     redis     -> redis.Redis            function; bytes, flushed before the test.
+    open_dir  -> Path                   function; a folder other users may enter, for data of servers and roles.
     free_port -> Callable[[], int]      a TCP port of 127.0.0.1 nobody listens on.
     wait_for  -> Callable               wait_for(check, seconds=5.0) gives the first true result or fails the test.
 
@@ -27,6 +28,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,14 +63,27 @@ class Database:
         return opened
 
 
-@pytest.fixture(scope="session")
-def settings() -> Iterator[Settings]:
+@contextmanager
+def _open_dir() -> Iterator[Path]:
     # Not pytest's own folder: PostgreSQL runs as another user when we are root and could not enter it.
     folder = Path(tempfile.mkdtemp(prefix="campus-test-"))
     folder.chmod(0o711)
-    made = read({"DATA_DIR": str(folder), "DEMO": "0", "PORT": str(_free_port())})
-    yield made
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def open_dir() -> Iterator[Path]:
+    with _open_dir() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def settings() -> Iterator[Settings]:
+    with _open_dir() as folder:
+        yield read({"DATA_DIR": str(folder), "DEMO": "0", "PORT": str(_free_port())})
 
 
 @pytest.fixture(scope="session")

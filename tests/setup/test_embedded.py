@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,13 +23,9 @@ as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root: it checks how
 
 
 @pytest.fixture
-def own() -> Iterator[Settings]:
-    """Settings with a data directory of their own, servers not started; whatever runs there at the end is stopped."""
-    folder = Path(tempfile.mkdtemp(prefix="campus-own-"))
-    folder.chmod(0o711)
-    made = read({"DATA_DIR": str(folder / "data"), "DEMO": "0"})
-    yield made
-    shutil.rmtree(folder, ignore_errors=True)
+def own(open_dir: Path) -> Settings:
+    """Settings with a data directory of their own, servers not started."""
+    return read({"DATA_DIR": str(open_dir / "data"), "DEMO": "0"})
 
 
 @pytest.fixture
