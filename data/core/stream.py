@@ -63,6 +63,13 @@ def run_id(client: redis.Redis) -> str:
     return str(server["run_id"])
 
 
+def floors(client: redis.Redis, sources: Iterable[str]) -> dict[str, int]:
+    """The floors of those sources that have written one."""
+    names = list(sources)
+    found: Any = client.mget([floor_key(name) for name in names]) if names else []
+    return {name: int(value) for name, value in zip(names, found, strict=True) if value is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One stream entry as it came. `body` is None where the entry was trimmed while it was pending."""
@@ -144,6 +151,14 @@ class Reader:
             by_stream.setdefault(entry.stream, []).append(entry.entry_id)
         for name, ids in by_stream.items():
             (on or self._redis).xack(name, self._group, *ids)
+
+    def sweep(self, idle_ms: int) -> None:
+        """Forget consumers that were not heard for `idle_ms` and owe nothing (one with entries must stay: they would be lost)."""
+        for name in STREAMS:
+            consumers: Any = self._redis.xinfo_consumers(name, self._group)
+            for consumer in consumers:
+                if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
+                    self._redis.xgroup_delconsumer(name, self._group, consumer["name"])
 
     def lag(self) -> dict[str, int]:
         """How many entries of each stream are not acknowledged yet, given out or not; 0 where there is no group."""

@@ -44,9 +44,18 @@ TRANSIENT: Mapping[Kind, frozenset[str]] = MappingProxyType({Kind.CANDIDATE_FOUN
 
 # What an event can do wrong. Anything else is ours, or the database's, and is tried again.
 POISON = (
-    events.MalformedEvent, psycopg.DataError, psycopg.IntegrityError, psycopg.NotSupportedError,
-    ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
-)  # fmt: skip
+    events.MalformedEvent,
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.ProgrammingError,
+    psycopg.InternalError,
+    psycopg.NotSupportedError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+)
 
 _SQL = queries.load("spine")
 
@@ -105,8 +114,10 @@ def store(conn: db.Connection, batch: Sequence[Event]) -> Stored:
                 _tell_unassigned(conn, event)
             for handle in HANDLERS[event.kind]:
                 handle(conn, event)
+    if not is_assigned:
+        return Stored(0, 0)
     told = conn.execute(_SQL["last_outbox"]).fetchone()
-    return Stored(len(is_assigned), int(told["seq"]) if told and told["seq"] else 0)
+    return Stored(len(is_assigned), int(told["seq"] or 0) if told else 0)
 
 
 def _tell_unassigned(conn: db.Connection, event: Event) -> None:
@@ -120,23 +131,19 @@ def _tell_unassigned(conn: db.Connection, event: Event) -> None:
     outbox.put(conn, "event.unassigned", "device.view", body)
 
 
-def bury(conn: db.Connection, stream_name: str, entry_id: str, body: bytes, reason: str) -> int | None:
-    """Keep bytes that cannot be read or applied as a dead letter, once an entry; gives its number, None when it was there."""
+def bury(conn: db.Connection, stream_name: str, entry_id: str, body: bytes, reason: str) -> int:
+    """Keep bytes that cannot be read or applied as a dead letter, once an entry; gives the outbox number, 0 when it was there."""
     outbox.hold(conn)
     values = {"stream": stream_name, "entry_id": entry_id, "body": body, "reason": reason.replace("\x00", "")[:1000]}
     row = conn.execute(_SQL["insert_dead_letter"], values).fetchone()
-    if row is None:
-        return None
-    _tell_waiting(conn, row["dead_letter_id"], values["reason"])
-    return int(row["dead_letter_id"])
+    return _tell_waiting(conn, row["dead_letter_id"], values["reason"]) if row is not None else 0
 
 
-def _tell_waiting(conn: db.Connection, dead_letter_id: int, reason: str) -> None:
+def _tell_waiting(conn: db.Connection, dead_letter_id: int, reason: str) -> int:
     waiting = conn.execute(_SQL["dead_letters_waiting"]).fetchone()
     assert waiting is not None
-    outbox.put(
-        conn, "deadletter.changed", "deadletter.view", {"dead_letter_id": dead_letter_id, "reason": reason, "waiting": waiting["waiting"]}
-    )
+    body = {"dead_letter_id": dead_letter_id, "reason": reason, "waiting": waiting["waiting"]}
+    return outbox.put(conn, "deadletter.changed", "deadletter.view", body)
 
 
 def dead_letters(conn: db.Connection, limit: int = 200) -> list[db.Row]:

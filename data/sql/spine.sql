@@ -75,6 +75,11 @@ from given g
 on conflict (event_id) do nothing
 returning event_id, is_assigned;
 
+-- name: wait_at_most
+-- How long this connection waits for a lock and for one statement, in ms.
+-- scope: none because it reads nothing
+select set_config('lock_timeout', %(lock_ms)s, false), set_config('statement_timeout', %(statement_ms)s, false);
+
 -- name: mark_source
 -- Note the numbers that are in; gives the number up to which nothing is missing.
 -- scope: none because marks say nothing about any place
