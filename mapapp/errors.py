@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from data.core import access, session
+from data.rooms import monitor, response, watch
 from mapapp.text import lang, t
 
 _LOG = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ NOT_THERE = Problem(404, "not_there")
 LOG_IN = Problem(401, "log_in")
 FOREIGN = Problem(403, "foreign")
 TOO_LARGE = Problem(413, "too_large")
+NO_PICTURE = Problem(404, "no_picture")
 AWAY = Problem(503, "away")
 INTERNAL = Problem(500, "internal")
 
@@ -57,6 +59,17 @@ TABLE: dict[type[BaseException], Problem] = {
     session.BadLogin: Problem(401, "bad_login"),
     session.Throttled: Problem(429, "throttled"),
     RequestValidationError: Problem(422, "bad_input"),
+    response.NotThere: NOT_THERE,
+    response.AlreadyAcknowledged: Problem(409, "already_acknowledged"),
+    response.AlreadyClosed: Problem(409, "already_closed"),
+    response.NotAcknowledged: Problem(409, "not_acknowledged"),
+    response.BadCause: Problem(422, "bad_cause"),
+    response.BadPosition: Problem(422, "bad_position"),
+    monitor.NotThere: NOT_THERE,
+    monitor.BadCommand: Problem(422, "bad_command"),
+    monitor.BadReport: Problem(422, "bad_report"),
+    watch.NotThere: NOT_THERE,
+    watch.NoReason: Problem(403, "no_reason"),
     psycopg.OperationalError: AWAY,
 }
 
@@ -112,6 +125,10 @@ async def handle(request: Request, err: Exception) -> Response:
     fields = None
     if isinstance(err, RequestValidationError):
         fields = [".".join(str(part) for part in item["loc"]) for item in err.errors()]
-    values = {"wait_s": err.wait_s} if isinstance(err, session.Throttled) else {}
+    values: dict[str, object] = {}
+    if isinstance(err, session.Throttled):
+        values["wait_s"] = err.wait_s
+    if isinstance(err, response.AlreadyAcknowledged):
+        values["by"] = (err.by_en if lang() == "en" else err.by_zh) or t("error.somebody")
     headers = {"Retry-After": str(err.wait_s)} if isinstance(err, session.Throttled) else None
     return as_json(problem, fields=fields, headers=headers, **values)

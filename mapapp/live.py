@@ -98,6 +98,11 @@ def sees(principal: Principal, entry: feed.Entry) -> bool:
     )
 
 
+def _say_why(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _LOG.error("ticker ended", exc_info=task.exception())
+
+
 class Hub:
     """All streams of one process. `start` and everything else runs on the event loop; only the reader is a thread."""
 
@@ -129,8 +134,8 @@ class Hub:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the reader still reads; without it the process is of no use."""
-        return self._reader is not None and self._reader.is_alive
+        """Whether reader and ticker still run; without them the process is of no use and has to be replaced."""
+        return self._reader is not None and self._reader.is_alive and self._ticker is not None and not self._ticker.done()
 
     @property
     def age_s(self) -> float:
@@ -151,6 +156,7 @@ class Hub:
         self._reader = Reader(services.settings, hand=on_loop(self._publish), moved=on_loop(self._moved), ended=on_loop(self._end_session))
         self._reader.start()
         self._ticker = asyncio.create_task(self._tick_for_ever())
+        self._ticker.add_done_callback(_say_why)
 
     def close_streams(self) -> None:
         """End every stream now and take no new one: the server is going down."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from fastapi import Form, Request
@@ -101,6 +101,27 @@ def log_out() -> Response:
     for name in (guard.session_cookie(visit.services.settings.tls), guard.CSRF_COOKIE):
         answer.delete_cookie(name, path="/", secure=visit.services.settings.tls, samesite="strict", httponly=name != guard.CSRF_COOKIE)
     return answer
+
+
+@registry.route("GET", "/api/v1/me", requires=registry.LOGGED_IN)
+def me() -> dict[str, Any]:
+    """Who is logged in and what they may do; 401 says that the login has ended."""
+    person = guard.visit().person
+    scope = person.scope
+    return {
+        "login": person.login,
+        "name_zh": person.name_zh,
+        "name_en": person.name_en,
+        "role": person.role,
+        "lang": person.lang,
+        "permissions": sorted(person.permissions),
+        "scope": {
+            "is_city": scope.is_city,
+            "districts": sorted(scope.districts),
+            "streets": sorted(scope.streets),
+            "schools": sorted(scope.schools),
+        },
+    }
 
 
 class Lang(BaseModel):

@@ -12,7 +12,7 @@ import psycopg_pool
 import redis
 import redis.asyncio
 
-from data.core import db
+from data.core import db, outbox
 from data.core.access import Principal, Refused, Scope
 from data.core.settings import Settings
 
@@ -58,6 +58,16 @@ class Visit:
         """One transaction that sees what this person may see; nothing for an anonymous request."""
         with db.scoped(self.services.pool, self.principal.scope if self.principal else Scope()) as conn:
             yield conn
+
+    @contextmanager
+    def act(self) -> Iterator[db.Connection]:
+        """A transaction that changes something; after its commit every browser is told."""
+        with self.transaction() as conn:
+            yield conn
+        try:
+            self.services.redis.publish(outbox.WAKE, 0)
+        except (redis.RedisError, OSError):
+            return  # every web process looks once a second anyway
 
 
 VISIT: ContextVar[Visit] = ContextVar("campus_visit")

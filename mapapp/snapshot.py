@@ -11,6 +11,7 @@ import redis
 
 from data.core import clock, db, feed
 from data.core.access import Principal
+from data.rooms import monitor, response
 from mapapp.services import Services
 
 ROLES = ("web", "ingest", "devices", "vision", "players")
@@ -34,7 +35,12 @@ def snapshot(services: Services, principal: Principal) -> tuple[int, dict[str, A
 
 
 def _state(conn: db.Connection, principal: Principal) -> dict[str, Any]:
-    return {"alarms": [], "candidates": [], "units": [], "commands": []}
+    return {
+        "alarms": response.open_alarms(conn) if principal.may("alarm.view") else [],
+        "candidates": [],
+        "units": response.units(conn) if principal.may("unit.view") else [],
+        "commands": monitor.recent_commands(conn) if principal.may("device.view") else [],
+    }
 
 
 async def roles(services: Services) -> list[dict[str, Any]]:

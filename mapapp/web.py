@@ -24,7 +24,7 @@ from data.core.settings import Settings
 from data.core.stream import connect
 
 # Importing a module opens its doors; a module that is not here has none.
-from mapapp import api, errors, guard, headers, health, login, pages, registry, stream, text  # noqa: F401
+from mapapp import api, errors, guard, headers, health, login, pages, registry, stream, text, tiles  # noqa: F401
 from mapapp.live import Hub
 from mapapp.metrics import Metrics
 from mapapp.services import Services

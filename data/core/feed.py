@@ -1,4 +1,4 @@
-"""The reading side of the outbox, and the numbers of the status bar."""
+"""The reading side of the outbox and of the audit chain, and the numbers of the status bar."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def bounds(conn: db.Connection) -> tuple[int, int]:
 
 
 def figures(conn: db.Connection) -> db.Row:
-    """The status bar's counts for the scope of `conn` (from `db.scoped`)."""
+    """The status bar's counts for the scope of `conn` (from `db.scoped`); `open_alarms` are those that are not closed."""
     row = conn.execute(_SQL["figures"]).fetchone()
     assert row is not None
     return row

@@ -12,22 +12,21 @@ select coalesce((select min(seq) from outbox), 0) as first_seq, coalesce((select
 
 -- name: figures
 -- The numbers of the status bar for one scope. A school is online while at least one of its devices answers.
--- scope: visible_school; the alarms without a school and the devices without one are everybody's
-with seen as materialized (select school_id from visible_school),
-     devices as (
-       select d.school_id, d.state from device d
-       where d.is_enabled and d.kind <> 'phone' and (d.school_id in (select school_id from seen) or d.school_id is null)
+-- scope: visible_school; alarms through visible_alarm
+with devices as (
+       select count(*) as total, count(*) filter (where d.state = 'up') as up, count(distinct d.school_id) filter (where d.state = 'up') as schools
+       from device d join visible_school v on v.school_id = d.school_id where d.is_enabled and d.kind <> 'phone'
      ),
-     cameras as (select c.state from camera c where c.school_id in (select school_id from seen))
-select (select count(*) from seen) as schools_total,
-       (select count(distinct school_id) from devices where state = 'up' and school_id is not null) as schools_online,
-       (select count(*) from devices) as devices_total,
-       (select count(*) from devices where state = 'up') as devices_up,
-       (select count(*) from cameras where state = 'ok') as cameras_ok,
-       (select count(*) from cameras) as cameras_total,
-       (select count(*) from alarm a where a.state = 'open' and (a.school_id is null or a.school_id in (select school_id from seen))) as open_alarms,
+     cameras as (
+       select count(*) as total, count(*) filter (where c.state = 'ok') as ok, count(*) filter (where c.state = 'unknown') as unknown
+       from camera c join visible_school v on v.school_id = c.school_id
+     )
+select (select count(*) from visible_school) as schools_total, d.schools as schools_online, d.total as devices_total, d.up as devices_up,
+       c.ok as cameras_ok, c.total as cameras_total, c.unknown as cameras_unknown,
+       (select count(*) from alarm a join visible_alarm using (alarm_id) where a.state <> 'closed') as open_alarms,
        (select count(*) from event e where not e.is_assigned and e.stored_at > now() - interval '1 day') as unassigned,
-       (select count(*) from dead_letter where replayed_at is null) as dead_letters;
+       (select count(*) from dead_letter where replayed_at is null) as dead_letters
+from devices d cross join cameras c;
 
 -- name: audit_page
 -- Acts, the newest first, before a number.

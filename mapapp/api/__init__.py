@@ -1,3 +1,7 @@
 """The API, a module per room; importing one opens its doors."""
 
 from __future__ import annotations
+
+from mapapp.api import monitor, place, response, wall
+
+__all__ = ["monitor", "place", "response", "wall"]

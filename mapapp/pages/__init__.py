@@ -13,7 +13,7 @@ from dash import Dash, Input, Output, dcc, html
 from dash.development.base_component import Component
 
 from mapapp import registry
-from mapapp.pages import admin  # noqa: F401  registers itself
+from mapapp.pages import admin, wall  # noqa: F401  they register themselves
 
 LOCATION, PLACE, PROBLEM = "campus-location", "campus-page", "campus-problem"
 ROUTER = f"{PLACE}.children"

@@ -35,8 +35,8 @@ class Running:
 
 
 @pytest.fixture
-def start(redis: redis_client.Redis) -> Iterator[Callable[[Settings], Running]]:
-    """start(settings) serves until the end of the test; the port is chosen."""
+def start(redis: redis_client.Redis, database: Database) -> Iterator[Callable[[Settings], Running]]:
+    """start(settings) serves until the end of the test, and ends before the database does; the port is chosen."""
     running: list[tuple[web.Server, threading.Thread]] = []
 
     def begin(settings: Settings) -> Running:
@@ -107,15 +107,24 @@ def rows(database: Database) -> Iterator[db.Connection]:
 
 
 @pytest.fixture
-def browser(running: Running, rows: db.Connection) -> Iterator[Callable[..., Browser]]:
-    """browser(role, **scope): a new account of that role, logged in; browser() is anonymous."""
+def visitor() -> Iterator[Callable[..., Browser]]:
+    """visitor(url, login) logs in there; closed at the end of the test."""
     opened: list[Browser] = []
 
-    def make(role: str = "", **scope: object) -> Browser:
-        login = builders.make_account(rows, role, **scope)["login"] if role else ""
-        opened.append(Browser(running.url, login))
+    def make(url: str, login: str = "") -> Browser:
+        opened.append(Browser(url, login))
         return opened[-1]
 
     yield make
     for one in opened:
         one.client.close()
+
+
+@pytest.fixture
+def browser(running: Running, rows: db.Connection, visitor: Callable[..., Browser]) -> Callable[..., Browser]:
+    """browser(role, **scope): a new account of that role, logged in; browser() is anonymous."""
+
+    def make(role: str = "", **scope: object) -> Browser:
+        return visitor(running.url, builders.make_account(rows, role, **scope)["login"] if role else "")
+
+    return make
