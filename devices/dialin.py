@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
-log = logging.getLogger(__name__)
+import structlog
+
+_LOG = structlog.get_logger(__name__)
 
 LONGEST_ID = 64  # bytes of a registration packet
 SETTLE_S = 0.2  # an id that begins another one may still grow
@@ -114,7 +115,7 @@ class _Guest(asyncio.Protocol):
         self._hub.arrive(self._seen.rstrip(b"\r\n"), self._transport)
 
     def _refuse(self) -> None:
-        log.warning("an unknown module dialled in: %s", self._seen[:LONGEST_ID].hex(), extra={"action": "dialin.refused"})
+        _LOG.warning("an unknown module dialled in", seen=self._seen[:LONGEST_ID].hex())
         self._leave()
         self._transport.abort()
 

@@ -108,6 +108,7 @@ class GuardedLink:
     Args:
         framer: SOCKET for Modbus TCP, RTU for RTU over TCP.
         accept: for modules that dial in: waits for the module's connection and hands over its transport.
+        on_down: called at once when the peer closes, also between requests.
         chatter: bytes the module sends unasked (a DTU's registration packet as heartbeat); they are skipped.
     """
 
@@ -121,11 +122,12 @@ class GuardedLink:
         framer: FramerType = FramerType.SOCKET,
         accept: Callable[[], Awaitable[asyncio.Transport]] | None = None,
         chatter: bytes = b"",
+        on_down: Callable[[], None] | None = None,
     ) -> None:
         if not 1 <= unit <= 255:
             raise ValueError(f"unit {unit}: 1 to 255; 0 is a broadcast nobody answers")
         self.host, self.port, self.unit, self.timeout_s = host, port, unit, timeout_s
-        self._framer, self._accept, self._chatter = framer, accept, chatter
+        self._framer, self._accept, self._chatter, self._on_down = framer, accept, chatter, on_down
         self._is_rtu = framer is FramerType.RTU
         self._client: AsyncModbusTcpClient | None = None
         self._expected: _Expected | None = None
@@ -227,6 +229,8 @@ class GuardedLink:
     def _connected(self, is_connected: bool) -> None:
         if not is_connected:
             self._fail(LinkDown("closed"))
+            if self._on_down:
+                self._on_down()
 
     def _fail(self, failure: LinkError) -> None:
         """End the outstanding request now, not after pymodbus' time-out."""

@@ -9,7 +9,6 @@ the event id makes the repetition harmless.
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 import time
@@ -20,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import redis
+import structlog
 
 from data.core import events, stream
 
-log = logging.getLogger(__name__)
+_LOG = structlog.get_logger(__name__)
 
 Baseline = Mapping[str, bytes | str | int]
 
@@ -213,7 +213,7 @@ class Spool:
                 self._roll_back()
                 if not _is_full(err):
                     raise
-                log.warning("the disk is full: the spool cannot forget yet", extra={"action": "spool.forget"})
+                _LOG.warning("the disk is full: the spool cannot forget yet")
 
     def adopt(self, mark: int) -> bool:
         """Number everything here above `mark`, once in the life of this file.
@@ -313,11 +313,11 @@ class Sender:
                 self._send()
                 self._forget()
                 if is_down:
-                    log.info("Redis answers again", extra={"action": "sender.back"})
+                    _LOG.info("redis answers again", source=self._spool.source)
                 pause_s, is_down = 0.05, False
             except (redis.RedisError, sqlite3.Error, SpoolFull) as err:
                 if not is_down:  # once: an hour without Redis must not fill the log
-                    log.warning("events wait in the spool: %s", err, extra={"action": "sender.down"})
+                    _LOG.warning("events wait in the spool", source=self._spool.source, error=str(err))
                 is_down = True
                 self._run_id_at = 0.0
                 self._stopping.wait(pause_s)
