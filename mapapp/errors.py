@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from data.core import access, session
-from data.rooms import monitor, response, watch
+from data.rooms import monitor, response, warning, watch
 from mapapp.text import lang, t
 
 _LOG = structlog.get_logger(__name__)
@@ -68,6 +68,10 @@ TABLE: dict[type[BaseException], Problem] = {
     monitor.NotThere: NOT_THERE,
     monitor.BadCommand: Problem(422, "bad_command"),
     monitor.BadReport: Problem(422, "bad_report"),
+    warning.CandidateNotThere: NOT_THERE,
+    warning.AlreadyAnswered: Problem(409, "already_answered"),
+    warning.CandidateOver: Problem(409, "candidate_over"),
+    warning.BadAnswer: Problem(422, "bad_input"),
     watch.NotThere: NOT_THERE,
     watch.NoReason: Problem(403, "no_reason"),
     psycopg.OperationalError: AWAY,

@@ -31,6 +31,7 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 1024 * 1024
 CSRF_COOKIE, CSRF_HEADER, LANG_COOKIE = "_csrf_token", "X-CSRFToken", "campus_lang"
+FORMS = frozenset({"/login", "/logout"})  # plain HTML sends no header; the origin is checked all the same
 CALLBACK_PATH = "/_dash-update-component"
 API_ROOTS = ("/api/", "/tiles/", "/live/", "/d/", "/_dash-", "/assets/", "/metrics")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -152,7 +153,7 @@ class Guard:
             elif requires is None or not principal.may(requires):
                 problem = errors.NOT_THERE
         if problem is not None:
-            await self._refuse(problem, scope, principal)(scope, receive, send)
+            await self._refuse(problem, scope)(scope, receive, send)
             return
         token = VISIT.set(
             Visit(
@@ -190,7 +191,7 @@ class Guard:
             return None
         return self._table.find("GET", pathname)[0] if pathname in registry.PAGES else None
 
-    def _refuse(self, problem: errors.Problem, scope: Mapping[str, Any], principal: access.Principal | None = None) -> Response:
+    def _refuse(self, problem: errors.Problem, scope: Mapping[str, Any]) -> Response:
         path = scope["path"]
         if path.startswith(API_ROOTS) or scope["method"] not in _SAFE:
             return errors.as_json(problem)
@@ -198,11 +199,7 @@ class Guard:
             query = scope.get("query_string", b"").decode("latin-1")
             there = path + ("?" + query if query else "")
             return RedirectResponse("/login" + ("" if there == "/" else "?next=" + quote(there, safe="")), status_code=303)
-        if principal is not None and path == "/":
-            home = home_of(principal)
-            if home:
-                return RedirectResponse(home, status_code=303)
-        return errors.as_page(problem, href="/login" if principal is None else (home_of(principal) or "/login"))
+        return errors.as_page(problem)
 
     def _with_headers(self, scope: Mapping[str, Any], send: Send) -> Send:
         extra = headers.security(self._policy(), is_tls=self._is_tls)
@@ -233,7 +230,7 @@ def _foreign(scope: Mapping[str, Any], head: Mapping[str, str], found: session.S
         return errors.FOREIGN
     if origin is not None and urlsplit(origin).netloc != head.get("host", ""):
         return errors.FOREIGN
-    if found is None or scope["path"] == "/login":
+    if found is None or scope["path"] in FORMS:
         return None
     given = head.get(CSRF_HEADER.lower(), "")
     return None if secrets.compare_digest(given.encode(), found.csrf_token.encode()) else errors.FOREIGN

@@ -35,6 +35,14 @@ def _speak(answer: Response, services: Services, lang: str) -> None:
     answer.set_cookie(guard.LANG_COOKIE, lang, max_age=LANG_DAYS * 86400, samesite="strict", secure=services.settings.tls, path="/")
 
 
+@registry.route("GET", "/", requires=registry.LOGGED_IN, include_in_schema=False)
+def home() -> Response:
+    """The first page this person may open; for those who work on the phone a page that says so."""
+    visit = guard.visit()
+    path = guard.home_of(visit.person)
+    return RedirectResponse(path, status_code=303) if path else HTMLResponse(page.render_elsewhere(visit.person))
+
+
 @registry.route("GET", "/login", requires=access.PUBLIC, include_in_schema=False)
 def show_login(lang: str = "", next: str = "") -> Response:  # the query's own word
     """The login page; `?lang=` switches its language."""

@@ -113,6 +113,7 @@ def route(method: str, path: str, *, requires: str | Per, **options: Any) -> Cal
     Raises:
         UnknownPermission, DoubleDoor: at import, so that a wrong door never opens.
     """
+    _known(requires)
 
     def keep(endpoint: F) -> F:
         _add(Route(method=method, path=path, requires=requires, endpoint=endpoint, options=options))

@@ -11,7 +11,7 @@ import redis
 
 from data.core import clock, db, feed
 from data.core.access import Principal
-from data.rooms import monitor, response
+from data.rooms import monitor, response, warning
 from mapapp.services import Services
 
 ROLES = ("web", "ingest", "devices", "vision", "players")
@@ -37,7 +37,7 @@ def snapshot(services: Services, principal: Principal) -> tuple[int, dict[str, A
 def _state(conn: db.Connection, principal: Principal) -> dict[str, Any]:
     return {
         "alarms": response.open_alarms(conn) if principal.may("alarm.view") else [],
-        "candidates": [],
+        "candidates": warning.open_candidates(conn) if principal.may("candidate.view") else [],
         "units": response.units(conn) if principal.may("unit.view") else [],
         "commands": monitor.recent_commands(conn) if principal.may("device.view") else [],
     }

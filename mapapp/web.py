@@ -58,7 +58,11 @@ _INDEX = """<!DOCTYPE html>
 
 
 class CampusDash(Dash):
-    """Dash whose first HTML carries the language, the title of the page and every text."""
+    """Dash whose first HTML carries the language, the title of the page and every text, and that opens no WebSocket."""
+
+    def _config(self) -> dict[str, Any]:
+        # Dash opens a WebSocket on every page of a FastAPI app, callbacks or not (plotly/dash#3941); we have none.
+        return {key: value for key, value in super()._config().items() if key != "websocket"}
 
     def interpolate_index(self, **kwargs: Any) -> str:
         visit = guard.visit()

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mapapp.api import monitor, place, response, wall
+from mapapp.api import monitor, place, response, wall, warning
 
-__all__ = ["monitor", "place", "response", "wall"]
+__all__ = ["monitor", "place", "response", "wall", "warning"]

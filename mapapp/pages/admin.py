@@ -11,7 +11,7 @@ from mapapp.text import t
 
 def layout() -> Component:
     """The page."""
-    return html.Main([html.H1(t("admin.title"))])
+    return html.Main([html.H1(t("admin.title"))], **{"data-testid": "admin"})
 
 
 registry.page("/admin", requires="status.view", layout=layout, title_key="admin.title", order=90)

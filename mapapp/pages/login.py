@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from urllib.parse import urlencode
 
+from data.core.access import Principal
 from data.core.settings import Settings
 from mapapp.text import lang, t
 
@@ -65,4 +66,35 @@ def render(settings: Settings, *, next_path: str = "", login: str = "", problem:
         switch=html.escape(urlencode(switch)),
         other=other,
         other_name=html.escape(t("login.other_lang")),
+    )
+
+
+_ELSEWHERE = """<!doctype html>
+<html lang="{html_lang}">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{product}</title>
+<link rel="icon" href="/assets/favicon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/assets/login.css">
+</head>
+<body class="gate">
+<main class="gate-card">
+<header><p class="gate-city">{product}</p><h1>{title}</h1></header>
+<p>{line}</p>
+<form method="post" action="/logout"><button type="submit" data-testid="logout">{log_out}</button></form>
+</main>
+</body>
+</html>
+"""
+
+
+def render_elsewhere(person: Principal) -> str:
+    """For somebody who is logged in and whose work is not on a screen like this one."""
+    name = person.name_zh if lang() == "zh" else person.name_en
+    return _ELSEWHERE.format(
+        html_lang="zh-CN" if lang() == "zh" else "en",
+        product=html.escape(t("app.name")),
+        title=html.escape(t("login.elsewhere", name=name)),
+        line=html.escape(t("login.elsewhere.next")),
+        log_out=html.escape(t("login.log_out")),
     )
