@@ -13,14 +13,15 @@ from typing import Any
 import redis
 import structlog
 
-from data.core import clock, db, desired, outbox, queries, stream
+from data.core import clock, db, desired, outbox, queries, seal, stream
 from data.core.schedule import Job, Schedule
 from data.core.settings import Settings
-from data.rooms import monitor
+from data.rooms import monitor, warning
 
 TRAIL_DAYS = 30  # a named trail lives no longer (docs/reference/privacy.md)
 OUTBOX_HOURS = 48  # a browser that was away longer gets a snapshot
 STREAM_KEPT_MS = 600_000
+REGISTER_KEPT_S = 900  # a worker forgets a register that nobody renews; so does Redis
 REDIS_AWAY_SILENT_S = 60.0  # without Redis nobody can be heard; after this nothing is vouched for any more
 
 _LOG = structlog.get_logger(__name__)
@@ -35,6 +36,7 @@ class Deadlines:
         self._redis = stream.connect(settings.redis)
         self._reader = stream.Reader(self._redis, "deadlines")
         self._signer = desired.Signer.load_or_make(settings.secret_dir)
+        self._key = seal.master_key(settings.master_key_file)
         self._answers_since: float | None = None  # since when Redis has answered without a break
         self._away_since = time.monotonic()
 
@@ -44,7 +46,11 @@ class Deadlines:
         return [
             self._job("commands", 1.0, self.send_commands, on=commands),
             self._job("expired-commands", 1.0, monitor.expire_commands),
-            self._job("desired", 5.0, self.publish_desired, on=configurations),
+            self._job("desired", 30.0, monitor.refresh_desired, on=configurations, is_told=False),
+            self._job("published", 2.0, self.publish_desired, on=configurations, is_told=False),
+            self._job("candidates", 2.0, warning.expire_candidates),
+            self._job("entries", 10.0, warning.expire_entries),
+            self._job("register", 60.0, self.publish_register, on=configurations, is_told=False),
             self._job("workers", 2.0, self.hear_workers),
             self._job("cameras", 30.0, monitor.age_cameras),
             self._job("uptime", 3600.0, self.roll_uptime),
@@ -78,16 +84,23 @@ class Deadlines:
 
     def publish_desired(self, conn: db.Connection) -> int:
         """Put every configuration in force that Redis does not hold in its present version."""
-        changed = monitor.refresh_desired(conn)
-        for row in monitor.desired(conn):
+        for row in monitor.desired_versions(conn):
             held: Any = self._redis.hget(f"campus:desired:{row['worker']}", "version")
             if held is None or int(held) != row["version"]:
-                self._signer.publish(self._redis, row["worker"], row["body"], row["version"])
-        return len(changed)
+                self._signer.publish(self._redis, row["worker"], monitor.desired_body(conn, row["worker"]), row["version"])
+        return 0
+
+    def publish_register(self, conn: db.Connection) -> int:
+        """Give every vision worker the register it may compare with now, sealed for it alone; a minute old at most."""
+        for row in monitor.desired_versions(conn):
+            if row["has_cameras"]:
+                sealed = warning.sealed_register(conn, row["worker"], self._key)
+                self._redis.set(f"campus:register:{row['worker']}", sealed, ex=REGISTER_KEPT_S)
+        return 0
 
     def hear_workers(self, conn: db.Connection) -> int:
         """Take the heartbeats; workers that are not heard vouch for nothing."""
-        names = [row["worker"] for row in monitor.desired(conn)]
+        names = [row["worker"] for row in monitor.desired_versions(conn)]
         try:
             said: Any = self._redis.mget([f"campus:worker:{name}" for name in names]) if names else []
         except redis.RedisError:
@@ -100,7 +113,7 @@ class Deadlines:
         heard = {name: _beat(value) for name, value in zip(names, said, strict=True) if value is not None}
         news = sum(monitor.hear_worker(conn, name, beat) for name, beat in heard.items())
         if time.monotonic() - self._answers_since >= monitor.SILENT_S:  # after a start or a break everybody gets the time to speak
-            news += len(monitor.miss_workers(conn, heard))
+            news += len(monitor.miss_workers(conn, heard, silent_s=monitor.SILENT_S))
         return news
 
     def roll_uptime(self, conn: db.Connection) -> int:

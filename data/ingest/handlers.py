@@ -12,7 +12,7 @@ import psycopg
 from data.core import audit, clock, db, events, outbox, queries
 from data.core.access import Principal
 from data.core.events import Event, Kind
-from data.rooms import monitor, response
+from data.rooms import monitor, response, warning
 
 Handler = Callable[[db.Connection, Event], object]
 
@@ -29,8 +29,8 @@ HANDLERS: Mapping[Kind, tuple[Handler, ...]] = MappingProxyType(
         Kind.OUTPUT_CONFIRMED: (monitor.settle_command, response.note_output),
         Kind.OUTPUT_FAILED: (monitor.settle_command, response.note_output),
         Kind.CAMERA_CHANGED: (monitor.change_camera,),
-        Kind.CANDIDATE_FOUND: (),
-        Kind.PASSAGE_COUNTED: (),
+        Kind.CANDIDATE_FOUND: (warning.find_candidate,),
+        Kind.PASSAGE_COUNTED: (warning.count_passages,),
         Kind.FIX_RECORDED: (response.record_fix,),
         Kind.WORKER_STARTED: (),
         Kind.WORKER_OVERLOADED: (),

@@ -31,7 +31,7 @@ SILENT_S = 15.0  # a worker's heartbeat lives 10 s
 COMMAND_EXPIRES_S = 10.0  # a siren that starts later than this surprises people
 COMMAND_GRACE_S = 2.0  # for an answer on its way
 LONGEST_PULSE_S = 10
-HEALTH_FPS = 2.0
+HEALTH_FPS, GATE_FPS = 0.5, 2.0  # frames a second a worker looks at: whether a camera is well, and who passes a gate
 MOST_REPORTS = 5000
 LONGEST_REASON = 200
 LONGEST_GAP_S = 31 * 86_400.0
@@ -307,16 +307,25 @@ def refresh_desired(conn: db.Connection) -> list[Row]:
     Returns:
         The changed ones: `worker`, `version`, `body`.
     """
-    wanted = [*conn.execute(_SQL["device_bodies"]).fetchall(), *conn.execute(_SQL["camera_bodies"], {"fps": HEALTH_FPS}).fetchall()]
+    wanted = [
+        *conn.execute(_SQL["device_bodies"]).fetchall(),
+        *conn.execute(_SQL["camera_bodies"], {"fps": HEALTH_FPS, "gate_fps": GATE_FPS}).fetchall(),
+    ]
     changed: list[Row] = []
     for row in wanted:
         changed += conn.execute(_SQL["keep_desired"], {"worker": row["worker"], "body": outbox.jsonb(row["body"])}).fetchall()
     return changed
 
 
-def desired(conn: db.Connection) -> list[Row]:
-    """What every worker shall do: `worker`, `version`, `body`."""
-    return conn.execute(_SQL["desired"]).fetchall()
+def desired_versions(conn: db.Connection) -> list[Row]:
+    """Every worker that has a configuration: `worker`, `version`, `has_cameras`."""
+    return conn.execute(_SQL["desired_versions"]).fetchall()
+
+
+def desired_body(conn: db.Connection, worker: str) -> Row:
+    """What a worker shall do; {} for one that has no configuration."""
+    row = conn.execute(_SQL["desired_body"], {"worker": worker}).fetchone()
+    return row["body"] if row else {}
 
 
 def roll_uptime(conn: db.Connection, day: date, tz: str) -> int:

@@ -282,13 +282,13 @@ order by w.worker;
 select w.worker, jsonb_build_object('cameras', coalesce(m.cameras, '[]'::jsonb)) as body
 from (select distinct worker from camera where worker <> '' union select worker from desired where body ? 'cameras') w
 left join (
-  select c.worker, jsonb_agg(jsonb_build_object('camera', c.code, 'url', c.stream_url, 'fps', %(fps)s::float8, 'demo', c.demo,
-           'mode', case when a.assessment_id is null then 'health' else 'gate' end,
-           'gate', case when a.assessment_id is not null then jsonb_build_object('threshold', g.threshold::numeric, 'assessment', a.number,
-             'model_sha256', a.model_sha256, 'zone', jsonb_build_array(0, 0, 1, 1)) end) order by c.code) as cameras
+  select c.worker, jsonb_agg(jsonb_build_object('camera', c.code, 'url', c.stream_url,
+           'fps', case when g.camera_id is null then %(fps)s::float8 else %(gate_fps)s::float8 end, 'demo', c.demo,
+           'mode', case when g.camera_id is null then 'health' else 'gate' end,
+           'gate', case when g.camera_id is not null then jsonb_build_object('threshold', g.threshold::numeric, 'assessment', g.assessment,
+             'model_sha256', g.model_sha256, 'zone', g.zone::numeric[], 'valid_until', g.valid_until at time zone 'UTC') end) order by c.code) as cameras
   from camera c
-  left join gate_check g on g.camera_id = c.camera_id and g.is_enabled and c.is_gate_check
-  left join impact_assessment a on a.assessment_id = g.assessment_id and a.threshold = g.threshold
+  left join valid_gate g on g.camera_id = c.camera_id
   where c.worker <> '' and c.stream_url <> ''
   group by c.worker
 ) m using (worker)
@@ -302,10 +302,15 @@ on conflict (worker) do update set version = greatest(d.version + 1, excluded.ve
 where d.body <> excluded.body
 returning worker, version, body;
 
--- name: desired
--- What every worker shall do.
+-- name: desired_versions
+-- Which configuration every worker shall have, and whether it is one of cameras.
 -- scope: none because ingest configures the workers of the whole city
-select worker, version, body from desired order by worker;
+select worker, version, body ? 'cameras' as has_cameras from desired order by worker;
+
+-- name: desired_body
+-- What one worker shall do.
+-- scope: none because ingest configures the workers of the whole city
+select body from desired where worker = %(worker)s;
 
 -- name: roll_uptime
 -- One number a school and day: the share of device (camera) time that was up. What was never seen was never up.

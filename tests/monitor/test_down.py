@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -161,7 +161,7 @@ def test_a_gate_is_configured_only_while_its_assessment_fits(link, owner):
     town.camera(owner, 1, 0, 0, worker="vision-1", stream_url="http://127.0.0.1/1", is_gate_check=True)
     owner.execute(
         "insert into impact_assessment (number, purpose, model_sha256, threshold, approved_by, approved_on)"
-        " values ('A-1', 'public_safety', 'ab12', 0.55, 'Office', '2026-01-01')"
+        " values ('A-1', 'public_safety', 'ab12', 0.55, 'Office', current_date - 300)"
     )
     owner.execute(
         "insert into gate_check (camera_id, is_enabled, assessment_id, threshold, other_way_in)"
@@ -171,13 +171,20 @@ def test_a_gate_is_configured_only_while_its_assessment_fits(link, owner):
     def gate():
         with db.scoped(link, db.CITY) as conn:
             monitor.refresh_desired(conn)
-            [camera] = next(row["body"]["cameras"] for row in monitor.desired(conn) if row["worker"] == "vision-1")
+            [camera] = monitor.desired_body(conn, "vision-1")["cameras"]
         return camera["mode"], camera["gate"]
 
-    assert gate() == ("gate", {"threshold": 0.55, "assessment": "A-1", "model_sha256": "ab12", "zone": [0, 0, 1, 1]})
+    mode, found = gate()
+    assert mode == "gate"
+    assert datetime.fromisoformat(found.pop("valid_until")) > datetime.now(UTC)
+    assert found == {"threshold": 0.55, "assessment": "A-1", "model_sha256": "ab12", "zone": [0, 0, 1, 1]}
     owner.execute("update gate_check set threshold = 0.5")
     assert gate() == ("health", None), "a threshold nobody assessed"
-    owner.execute("update gate_check set threshold = 0.55, is_enabled = false")
+    owner.execute("update gate_check set threshold = 0.55")
+    owner.execute("update impact_assessment set approved_on = current_date - 366")
+    assert gate() == ("health", None), "an assessment that is a year old"
+    owner.execute("update impact_assessment set approved_on = current_date")
+    owner.execute("update gate_check set is_enabled = false")
     assert gate() == ("health", None)
 
 
