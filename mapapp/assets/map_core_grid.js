@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const campus = (window.campus = window.campus || {});
-  const BUDGET_MS = 7;
+  const BUDGET_MS = 5;
   const jobs = [];
   let running = false;
 

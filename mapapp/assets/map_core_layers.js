@@ -19,7 +19,8 @@
   "use strict";
   const campus = (window.campus = window.campus || {});
   const layers = (campus.layers = campus.layers || {});
-  const PANES = { "campus-base": 200, "campus-overlay": 350, "campus-labels": 450, "campus-units": 610 };
+  const PANES = { "campus-base": 200, "campus-overlay": 350, "campus-labels": 450 };
+  const OVERLAY_FROM = 13; // no tile of it exists below, where an empty one would still be composited in every frame
   const made = []; // {id, layer object with attach/setOn}, added by the files of the layers
   let map = null;
   let index = new Map();
@@ -29,6 +30,7 @@
 
   // The map is made by dash-leaflet; this is the only place where its handle can be caught.
   L.Map.addInitHook(function () { campus.map = this; });
+  L.Canvas.mergeOptions({ padding: 0.2 }); // schools and units are there already when a pan ends
 
   layers.ready = new Promise((resolve) => { settle = resolve; });
 
@@ -40,12 +42,12 @@
     for (const [name, z] of Object.entries(PANES)) {
       const pane = map.getPane(name) || map.createPane(name);
       pane.style.zIndex = z;
-      pane.style.pointerEvents = name === "campus-units" ? "" : "none";
+      pane.style.pointerEvents = "none";
     }
     map.getContainer().style.background = campus.paletteOf(map).sea;
     const base = campus.makeBase();
     const names = campus.makeLabels();
-    const Overlay = campus.makeGrid({ pane: "campus-overlay", className: "campus-overlay" });
+    const Overlay = campus.makeGrid({ pane: "campus-overlay", className: "campus-overlay", minZoom: OVERLAY_FROM });
     const overlay = new Overlay(made.filter((part) => part.painter).map((part) => part.painter));
     grounds = { base, names, overlay };
     layers.grounds = grounds;

@@ -62,7 +62,7 @@
     }
     if (style.fill) {
       ctx.fillStyle = style.fill;
-      ctx.fill("evenodd");
+      ctx.fill();
     }
     if (style.stroke) {
       ctx.strokeStyle = style.stroke;

@@ -94,10 +94,10 @@
     ctx.beginPath();
     for (const c of seen) {
       if (tone === "fault") { // a cross: seen without its colour too
-        ctx.moveTo(c.x - 1.5 * r, c.y - 1.5 * r);
-        ctx.lineTo(c.x + 1.5 * r, c.y + 1.5 * r);
-        ctx.moveTo(c.x + 1.5 * r, c.y - 1.5 * r);
-        ctx.lineTo(c.x - 1.5 * r, c.y + 1.5 * r);
+        ctx.moveTo(c.x - 1.2 * r, c.y - 1.2 * r);
+        ctx.lineTo(c.x + 1.2 * r, c.y + 1.2 * r);
+        ctx.moveTo(c.x + 1.2 * r, c.y - 1.2 * r);
+        ctx.lineTo(c.x - 1.2 * r, c.y + 1.2 * r);
       } else {
         ctx.moveTo(c.x + r, c.y);
         ctx.arc(c.x, c.y, r, 0, 2 * Math.PI);
@@ -108,7 +108,7 @@
       ctx.fill();
     } else {
       ctx.strokeStyle = tone === "fault" ? palette.attention : palette.muted;
-      ctx.lineWidth = tone === "fault" ? 1.4 : 0.9;
+      ctx.lineWidth = tone === "fault" ? 0.55 * r + 0.2 : 0.9;
       ctx.stroke();
     }
   }

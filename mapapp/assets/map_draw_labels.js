@@ -4,13 +4,13 @@
   const campus = (window.campus = window.campus || {});
   const FAMILY = '"Inter", "Noto Sans SC", sans-serif';
 
-  // size px, weight, spacing px, colour, from/to map zoom; earlier kinds win
+  // size px (far: below zoom 12), weight, spacing px, colour, from/to map zoom; earlier kinds win
   const KINDS = {
-    district: { size: 21, weight: 500, spacing: 2.4, colour: "label", from: 8, to: 13, both: true },
+    district: { size: 21, far: 16.5, weight: 500, spacing: 2, colour: "labelDistrict", from: 8, to: 13, both: true },
     school: { size: 12.5, weight: 600, spacing: 0, colour: "text", from: 15, to: 30, lift: 15 },
-    street: { size: 13, weight: 500, spacing: 1.2, colour: "labelFaint", from: 12, to: 15, both: false },
-    water: { size: 12, weight: 400, spacing: 1.5, colour: "labelFaint", from: 11, to: 30, slant: true },
-    park: { size: 12, weight: 400, spacing: 0.4, colour: "labelFaint", from: 12, to: 30 },
+    street: { size: 13, weight: 500, spacing: 1.2, colour: "labelFaint", from: 13, to: 15, both: false },
+    water: { size: 12, weight: 400, spacing: 1.5, colour: "labelFaint", from: 12, to: 30, slant: true },
+    park: { size: 12, weight: 400, spacing: 0.4, colour: "labelFaint", from: 13, to: 30 },
     motorway: { size: 12, weight: 500, spacing: 1, colour: "labelStrong", from: 13, to: 30 },
     trunk: { size: 12, weight: 500, spacing: 1, colour: "label", from: 13, to: 30 },
     primary: { size: 11.5, weight: 400, spacing: 0.6, colour: "label", from: 14, to: 30 },
@@ -18,6 +18,18 @@
     residential: { size: 11, weight: 400, spacing: 0.2, colour: "labelFaint", from: 16, to: 30 },
   };
   const ORDER = Object.keys(KINDS);
+
+  const widths = new Map(); // font and text -> px
+
+  function widthOf(ctx, text) {
+    const key = `${ctx.font}|${ctx.letterSpacing}|${text}`;
+    let width = widths.get(key);
+    if (width === undefined) {
+      if (widths.size > 4000) widths.clear();
+      widths.set(key, (width = ctx.measureText(text).width));
+    }
+    return width;
+  }
 
   const Labels = L.Renderer.extend({
     options: { padding: 0.15, pane: "campus-labels" },
@@ -52,9 +64,20 @@
       this.fire("update");
     },
 
-    /** Draw again in the next frame; many calls are one drawing. */
+    getEvents() {
+      const events = L.Renderer.prototype.getEvents.call(this);
+      events.movestart = () => { this._isMoving = true; };
+      const end = events.moveend;
+      events.moveend = function (event) {
+        this._isMoving = false;
+        end.call(this, event); // draws
+      };
+      return events;
+    },
+
+    /** Draw again in the next frame; many calls are one drawing, and a moving map waits until it stands. */
     soon() {
-      if (this._waiting) return;
+      if (this._waiting || this._isMoving) return;
       this._waiting = requestAnimationFrame(() => {
         this._waiting = null;
         if (this._map && this._bounds) this.draw();
@@ -78,16 +101,16 @@
       found.sort((a, b) => ORDER.indexOf(a.what) - ORDER.indexOf(b.what));
       for (const name of found) {
         const mark = name.what + name.zh + (name.angle ? `${Math.round(name.x * 2 ** (zoom + 1))}` : "");
-        if (!seen.has(mark)) this.place(ctx, name, { scale, low, palette, english, taken, seen, mark, grow });
+        if (!seen.has(mark)) this.place(ctx, name, { scale, low, palette, english, taken, seen, mark, grow, isFar: map.getZoom() < 12 });
       }
     },
 
-    place(ctx, name, { scale, low, palette, english, taken, seen, mark, grow }) {
-      const kind = KINDS[name.what], size = kind.size * grow;
+    place(ctx, name, { scale, low, palette, english, taken, seen, mark, grow, isFar }) {
+      const kind = KINDS[name.what], size = (isFar && kind.far ? kind.far : kind.size) * grow;
       const text = kind.both ? (english ? `${name.en} ${name.zh}` : `${name.zh} ${name.en}`) : english ? name.en || name.zh : name.zh;
       ctx.font = `${kind.slant ? "italic " : ""}${kind.weight} ${size}px ${FAMILY}`;
       ctx.letterSpacing = `${kind.spacing * grow}px`;
-      const width = ctx.measureText(text).width;
+      const width = widthOf(ctx, text);
       if (width > name.room * scale * 0.95) return;
       const x = name.x * scale - low.x, y = name.y * scale - low.y - (kind.lift || 0) * grow;
       const cos = Math.abs(Math.cos(name.angle)), sin = Math.abs(Math.sin(name.angle));
@@ -119,7 +142,7 @@
     const labels = new Labels();
     // Canvas text asks for no font by itself: without this the first names come in the system's type.
     Promise.all(["400", "500", "600"].flatMap((weight) => [`${weight} 12px "Inter"`, `${weight} 12px "Noto Sans SC"`])
-      .map((font) => document.fonts.load(font, "\u5b66 a"))).then(() => labels.soon(), () => labels.soon());
+      .map((font) => document.fonts.load(font, "\u5b66 a"))).then(() => widths.clear(), () => widths.clear()).then(() => labels.soon());
     return labels;
   };
 })();
