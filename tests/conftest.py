@@ -41,6 +41,7 @@ from psycopg import sql
 from data.core import db, embedded, migrate
 from data.core.settings import Settings, read
 
+pytest_plugins = ("tests.city",)  # small_city, city, city_database
 TEMPLATE = "campus"
 _COUNT = itertools.count(1)
 

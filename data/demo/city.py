@@ -23,12 +23,14 @@ class City:
     Attributes:
         tables: by name, in load order.
         modules: what the module player reads.
+        gate_cameras: codes of the cameras where drawn faces are compared.
         sites, cells, routes: the drawing the history is made from; `routes` are lines in metres, one a school.
         ground: blocks and roads, metres.
     """
 
     tables: dict[str, Table]
     modules: list[dict[str, Any]]
+    gate_cameras: list[str]
     sites: site.Sites
     cells: grid.Cells
     routes: np.ndarray
@@ -72,4 +74,6 @@ def build(seed: int, *, known: people.Passwords, schools: int = site.SCHOOLS, da
         forces.units(seed, ground, sites, streets, moving),
         *forces.beat_tables(beats, streets),
     ]  # fmt: skip
-    return City(tables={table.name: table for table in found}, modules=kit.modules, sites=sites, cells=cells, routes=lines, ground=ground)
+    by_name = {table.name: table for table in found}
+    gates = [by_name["camera"].columns["code"][row] for row in equipment.gate_checks(watch)]
+    return City(tables=by_name, modules=kit.modules, gate_cameras=gates, sites=sites, cells=cells, routes=lines, ground=ground)

@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import numpy as np
 import shapely
 
 from data.demo import names
 from data.demo.cameras import Cameras
+from data.demo.gate import stream_url
 from data.demo.interior import Interior
 from data.demo.sites import SHOWCASE, Sites
 from data.demo.tables import Table
@@ -21,7 +21,6 @@ from devices.demo import address_of
 PROFILE = "advantech.adam-6050"  # 12 inputs with counters; the siren is on output 0
 SIREN_CHANNEL = 0
 STREAMS_A_SCHOOL = 4
-MJPEG_PORT, RTSP_PORT = 15080, 15554  # vision.demo listens there
 GATE_CHECKS = 2  # gates of the first showcase schools where drawn faces may be compared
 _VISION_WORKER = "vision-1"
 _BUTTONS = (("gatehouse", 0), ("office", 1), ("dormitory", 2))  # place of a panic button and its channel
@@ -121,13 +120,15 @@ def streaming(cameras: Cameras) -> np.ndarray:
 
 
 def _urls(cameras: Cameras, codes: list[str], rows: np.ndarray) -> dict[int, str]:
-    """Stream addresses by row, motion JPEG and RTSP in turn."""
+    """Stream addresses by row: motion JPEG for the gates that check faces and for half of all, RTSP for the other half."""
+    gates = gate_checks(cameras).tolist()
+    others = [row for row in rows.tolist() if row not in gates]
+    jpeg = {*gates, *others[::2][: len(rows) // 2 - len(gates)]}
     found = {}
     for order, row in enumerate(rows.tolist()):
         place = str(cameras.place[row])
-        wish = {"scene": _SCENE.get(place, "yard"), "name": names.PLACES[place][1]} | ({"fault": _FAULT[order]} if order in _FAULT else {})
-        base = f"http://127.0.0.1:{MJPEG_PORT}" if order % 2 == 0 else f"rtsp://127.0.0.1:{RTSP_PORT}"
-        found[row] = f"{base}/cam/{codes[row]}?{urlencode(wish)}"
+        drawn = {"scene": _SCENE.get(place, "yard"), "name": names.PLACES[place][1], "fault": _FAULT.get(order, "")}
+        found[row] = stream_url(codes[row], **drawn, is_rtsp=row not in jpeg)
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from data.core import db, queries
 from data.core.secret import demo_password, write_secret
 from data.core.settings import Settings
-from data.demo import history, people, tables
+from data.demo import gate, history, people, tables
 from data.demo.city import City, build
 from data.demo.sites import SCHOOLS
 from devices.demo import modules_file
@@ -59,6 +59,7 @@ def load(
                 said(f"{table.name}: {len(table)} rows")
         rows = history.write(conn, city, seed=seed, today=today or datetime.now(settings.tz).date(), tz=settings.tz, say=said)
         said(f"history: {rows} rows in all")
+        gate.seed_gate(conn, settings, city.gate_cameras)
         conn.execute(sql["analyze_city"])
     _write_files(settings, city, known)
     said("done")

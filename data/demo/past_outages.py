@@ -12,7 +12,7 @@ from data.demo.packed import Column
 from data.demo.rhythm import DAYS, HOUR_US, MINUTE_US, Past, stamps
 from data.demo.tables import Table
 
-A_MODULE, A_CAMERA = 0.55, 0.30  # outages in thirteen weeks
+A_MODULE, A_CAMERA = 0.80, 0.45  # outages in thirteen weeks
 _DAY_US = 24 * HOUR_US
 _MODULE_WHY = (("lost", "timeout", 0.6), ("lost", "closed", 0.22), ("lost", "refused", 0.1), ("fault", "wrong_answer", 0.08))
 _CAMERA_WHY = (
@@ -62,7 +62,7 @@ def _drawn(rng: np.random.Generator, past: Past, school: np.ndarray, rate: float
     width = DAYS / count[which]
     begins = (slot + rng.uniform(0.0, 0.55, len(which))) * width
     since = past.midnight_us[0] + (begins * _DAY_US).astype(np.int64)
-    length = rng.lognormal(np.log(75 * MINUTE_US), 1.45, len(which)).clip(2 * MINUTE_US, 0.4 * width * _DAY_US)
+    length = rng.lognormal(np.log(150 * MINUTE_US), 1.45, len(which)).clip(2 * MINUTE_US, 0.4 * width * _DAY_US)
     return which, since, since + length.astype(np.int64)
 
 

@@ -14,6 +14,7 @@ from data.demo.lattice import SPEED_KMH, Ground
 from data.demo.packed import Column
 from data.demo.past_duty import Patrols
 from data.demo.rhythm import DAYS, HOUR_US, SECOND_US, TRACK_DAYS, Past
+from data.demo.sites import SCHOOLS
 from data.demo.tables import degrees
 
 TRACKED_SCHOOLS = 160
@@ -28,8 +29,10 @@ def write(
 
     Args:
         routes: (schools,) lines in metres; units: (n, 2) where the moving units stand, metres; their ids are 1 to n.
+            A small city keeps the tracks of a few.
     """
     rng = np.random.default_rng([seed, 25])
+    units = units[: max(4, len(units) * past.schools // SCHOOLS)]
     return _patrol_fixes(conn, rng, past, patrols, routes) + _unit_fixes(conn, rng, past, ground, units)
 
 
