@@ -117,9 +117,11 @@ def _locked(settings: Settings) -> Iterator[IO[str]]:
             raise CannotStart(_runs_here(settings, dict(json.loads(file.read() or "{}")))) from err
         for pid in dict(json.loads(file.read() or "{}")).get("roles", {}).values():
             end_leftover(int(pid), "app.py")
-        yield file
-        file.seek(0)
-        file.truncate()
+        try:
+            yield file
+        finally:
+            file.seek(0)
+            file.truncate()
 
 
 def _name(file: IO[str], settings: Settings, roles: dict[str, int]) -> None:
@@ -183,7 +185,7 @@ def _roles(settings: Settings, code: Path, python: Path, fd: int) -> list[Role]:
         return (str(python), str(code / "app.py"), *words)
 
     roles = [
-        Role(name="ingest", command=command("ingest")),
+        Role(name="ingest", command=command("ingest"), heartbeat="campus:worker:ingest"),
         Role(name="web", command=command("web", "--fd", str(fd)), pass_fds=(fd,), is_web=True),
         Role(name="devices", command=command("devices"), heartbeat="campus:worker:devices-1"),
         Role(name="vision", command=command("vision"), heartbeat="campus:worker:vision-1", nice=5),

@@ -92,6 +92,22 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Running]:
+    """One that runs for all tests that only look."""
+    folder = Path(tempfile.mkdtemp(prefix="campus-up-"))
+    folder.chmod(0o711)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    one = Running(DATA_DIR=str(folder), PORT=str(port)).ready()
+    one.until(lambda: all(one.role(name) for name in ("web", "ingest", "devices", "vision")))
+    yield one
+    one.stop()
+    one.log.unlink()
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
 def up(data_dir: Path, free_port: Callable[[], int]) -> Iterator[Callable[..., Running]]:
     made: list[Running] = []
@@ -139,8 +155,8 @@ def test_the_next_start_reaches_the_web_within_eight_seconds(up):
     assert time.monotonic() - begun < 8.0
 
 
-def test_only_the_web_listens_on_the_network(up):
-    one = up().ready()
+def test_only_the_web_listens_on_the_network(shared):
+    one = shared
     listening = {
         (connection.laddr.ip, connection.laddr.port)
         for process in [psutil.Process(one.process.pid), *one.tree()]
@@ -151,19 +167,17 @@ def test_only_the_web_listens_on_the_network(up):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root: it checks how root's rights are dropped")
-def test_as_root_only_the_supervisor_itself_is_root(up):
-    one = up().ready()
-    users = {process.username() for process in one.tree()}
+def test_as_root_only_the_supervisor_itself_is_root(shared):
+    users = {process.username() for process in shared.tree()}
     assert users == {"postgres", embedded.product_account().name}
 
 
-def test_a_second_start_names_the_first_and_ends(up):
-    first = up().ready()
-    for env in ({}, {"PORT": str(first.settings.port)}):
-        second = up(**env)
-        assert second.process.wait(10) == 2
-        assert f"It already runs: process {first.process.pid}, {first.settings.url}" in second.said()
-    assert _get(f"{first.settings.url}/healthz") == 200
+def test_a_second_start_names_the_first_and_ends(up, shared):
+    for same_port in ({"PORT": str(shared.settings.port)}, {}):
+        second = up(DATA_DIR=str(shared.settings.data_dir), **same_port)
+        assert second.process.wait(20) == 2
+        assert f"It already runs: process {shared.process.pid}, {shared.settings.url}" in second.said()
+    assert _get(f"{shared.settings.url}/healthz") == 200
 
 
 def test_a_busy_port_is_one_sentence_before_anything_is_made(up, free_port, tmp_path):
@@ -171,7 +185,7 @@ def test_a_busy_port_is_one_sentence_before_anything_is_made(up, free_port, tmp_
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         one = up(PORT=str(taken.getsockname()[1]), DATA_DIR=str(tmp_path / "new"))
-        assert one.process.wait(10) == 2
+        assert one.process.wait(20) == 2
     assert one.said().strip() == (
         f"Port {one.settings.port} on 127.0.0.1 is in use by another program: stop it, or choose one with PORT=8051 ./run."
     )
@@ -192,8 +206,8 @@ def test_whatever_is_killed_comes_back(up, name):
         now = one.role(name)
         return now is not None and now.pid != killed.pid and lives(now)
 
-    one.until(back, 10)
-    one.until(lambda: _answers(one), 15)
+    one.until(back, 20)
+    one.until(lambda: _answers(one), 30)
 
 
 def _answers(one: Running) -> bool:
@@ -243,24 +257,24 @@ def test_a_database_of_ones_own_that_is_behind_is_said(up, settings, servers):
         conn.execute("create database behind template template0")
         try:
             one = up(CAMPUS_DATABASE_URL=settings.app_dsn.replace("dbname=campus", "dbname=behind"), CAMPUS_REDIS_URL=settings.redis)
-            assert one.process.wait(10) == 2
+            assert one.process.wait(20) == 2
             assert "is behind this version: set CAMPUS_OWNER_URL" in one.said()
         finally:
             conn.execute("drop database behind with (force)")
 
 
-def test_the_state_of_every_role_is_in_redis(up):
-    one = up().ready()
-    client = redis_client.Redis.from_url(one.settings.redis)
+def test_the_state_of_every_role_is_in_redis(shared):
+    client = redis_client.Redis.from_url(shared.settings.redis)
+
+    def up_now() -> set[str]:
+        states = [json.loads(client.get(key) or "{}") for key in client.scan_iter("campus:role:*")]
+        return {state["role"] for state in states if state.get("up")}
+
     try:
-        one.until(lambda: set(client.scan_iter("campus:role:*")) >= {b"campus:role:web", b"campus:role:devices"})
-        web = json.loads(client.get("campus:role:web") or "{}")
-        assert web["role"] == "web"
-        assert web["up"] is True
-        running = one.role("web")
+        shared.until(lambda: up_now() == {"web", "ingest", "devices", "vision"})
+        web, running = json.loads(client.get("campus:role:web") or "{}"), shared.role("web")
         assert running is not None
-        assert web["pid"] == running.pid
-        assert web["restarts"] == 0
+        assert (web["pid"], web["restarts"]) == (running.pid, 0)
     finally:
         client.close()
 
