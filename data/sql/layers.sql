@@ -139,7 +139,7 @@ campus_part as (
 building_part as (
   select b.building_id, b.kind, b.name_zh as zh, b.name_en as en, ST_AsMVTGeom(ST_Transform(b.geom, 3857), tile.edge, 4096, 64) as geom
   from building b, tile
-  where %(z)s::integer >= 13
+  where %(z)s::integer >= 14
     and b.geom && ST_Transform(ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer, margin => 0.03125), 4326)
     and b.school_id in (select school_id from visible_school)
 ),

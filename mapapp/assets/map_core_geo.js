@@ -35,7 +35,7 @@
     /** How much larger than on a 1080p screen marks and names are, so that a 4K wall reads from as far: 1..2. */
     grow(map) {
       const { x, y } = map.getSize();
-      return Math.max(1, Math.min(2, Math.min(x / 1920, y / 1080)));
+      return Math.round(8 * Math.max(1, Math.min(2, Math.min(x / 1920, y / 1080)))) / 8;
     },
 
     /** Whether a point lies in a ring given as flat coordinates [from, to). */

@@ -55,9 +55,15 @@
 
   campus.palettes = { wall, desk };
 
-  /** The palette of a map: `data-palette` of its container or of anything around it, "wall" if nobody says. */
+  const known = new WeakMap();
+
+  /** The palette of a map: `data-palette` of its container or of anything around it, "wall" if nobody says. Looked up once. */
   campus.paletteOf = function (map) {
-    const said = map && map.getContainer().closest("[data-palette]");
-    return campus.palettes[(said && said.dataset.palette) || "wall"] || wall;
+    if (!map) return wall;
+    if (!known.has(map)) {
+      const said = map.getContainer().closest("[data-palette]");
+      known.set(map, campus.palettes[(said && said.dataset.palette) || "wall"] || wall);
+    }
+    return known.get(map);
   };
 })();

@@ -80,7 +80,9 @@
       const path = (paths[feature.properties.class] = paths[feature.properties.class] || new Path2D());
       campus.trace(path, feature, fit, false);
     }
-    ctx.lineCap = ctx.lineJoin = "round";
+    // Round ends cost a software canvas more than the lines themselves; on thin lines nobody sees them.
+    ctx.lineCap = ctx.lineJoin = frame.zoom >= 15 ? "round" : "bevel";
+    if (frame.zoom < 15) ctx.lineCap = "butt";
     for (const name of CLASSES) {
       const glow = frame.palette.road[name].glow;
       if (!paths[name] || !glow) continue;

@@ -98,6 +98,8 @@
         ctx.lineTo(c.x + 1.2 * r, c.y + 1.2 * r);
         ctx.moveTo(c.x + 1.2 * r, c.y - 1.2 * r);
         ctx.lineTo(c.x - 1.2 * r, c.y + 1.2 * r);
+      } else if (r < 2) {
+        ctx.rect(c.x - r, c.y - r, 2 * r, 2 * r); // too small for a circle to be seen, and much cheaper
       } else {
         ctx.moveTo(c.x + r, c.y);
         ctx.arc(c.x, c.y, r, 0, 2 * Math.PI);

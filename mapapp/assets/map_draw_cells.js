@@ -30,7 +30,7 @@
 
   function paint(ctx, frame, tiles) {
     read();
-    const paths = [], dots = [];
+    const paths = [], boxes = [], dots = [], isFar = frame.zoom < 15;
     const unowned = new Path2D();
     const { left, top, scale, px } = frame;
     for (const { count, ids, starts, points } of tiles) {
@@ -46,6 +46,10 @@
         }
         if (x1 < 0 || y1 < 0 || x0 > px || y0 > px) continue;
         const state = states.get(ids[i]) || 0;
+        if (isFar) { // a few pixels each: boxes, not outlines
+          (boxes[state & 7] = boxes[state & 7] || []).push(x0, y0, x1 - x0, y1 - y0);
+          continue;
+        }
         const path = (paths[state & 7] = paths[state & 7] || new Path2D());
         for (let j = from; j < to; j += 2) {
           const x = (points[j] - left) * scale, y = (points[j + 1] - top) * scale;
@@ -57,20 +61,23 @@
           }
         }
         path.closePath();
-        if (state & 7 && frame.zoom >= 15) dots.push((x0 + x1) / 2, (y0 + y1) / 2, state & 7);
+        if (state & 7) dots.push((x0 + x1) / 2, (y0 + y1) / 2, state & 7);
       }
     }
+    boxes.forEach((list, state) => {
+      ctx.fillStyle = frame.palette.cell[state];
+      for (let i = 0; i < list.length; i += 4) ctx.fillRect(list[i] + 0.3, list[i + 1] + 0.3, list[i + 2] - 0.6, list[i + 3] - 0.6);
+    });
+    if (isFar) return;
     ctx.lineWidth = 0.8;
     ctx.strokeStyle = frame.palette.cellEdge;
     paths.forEach((path, state) => {
       ctx.fillStyle = frame.palette.cell[state];
       ctx.fill(path);
-      if (frame.zoom >= 14) ctx.stroke(path);
+      ctx.stroke(path);
     });
-    if (frame.zoom >= 14) {
-      ctx.fillStyle = hatch(frame.palette.hatch);
-      ctx.fill(unowned);
-    }
+    ctx.fillStyle = hatch(frame.palette.hatch);
+    ctx.fill(unowned);
     ctx.fillStyle = frame.palette.text;
     const r = 1.6 * frame.grow;
     for (let i = 0; i < dots.length; i += 3) {

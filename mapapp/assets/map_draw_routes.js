@@ -45,10 +45,10 @@
         ctx.beginPath();
         for (let i = 0; i < layers.route.length; i++) campus.trace(ctx, layers.route.feature(i), fit, false);
         ctx.strokeStyle = frame.palette.candidate;
-        ctx.lineCap = "round";
-        ctx.lineWidth = (frame.zoom >= 16 ? 2.2 : 1.2) * frame.grow;
-        ctx.globalAlpha = 0.75;
-        ctx.setLineDash(frame.zoom >= 16 ? [1, 6] : [1, 3.5]);
+        ctx.lineCap = frame.zoom >= 16 ? "round" : "butt";
+        ctx.lineWidth = (frame.zoom >= 16 ? 2.2 : 1) * frame.grow;
+        ctx.globalAlpha = frame.zoom >= 16 ? 0.75 : 0.55;
+        ctx.setLineDash(frame.zoom >= 16 ? [1, 6] : []); // a thousand dotted lines would take a frame of their own
         ctx.stroke();
         ctx.setLineDash([]);
         ctx.globalAlpha = 1;

@@ -42,43 +42,50 @@
     },
 
     draw(ctx) {
-      const colour = campus.paletteOf(this._map), { x, y } = this._point, r = this._radius, { state } = this.options;
-      const flash = this._flashUntil ? 1 - (this._flashUntil - performance.now()) / FLASH_MS : 1;
-      if (flash < 1) {
-        const beat = (flash * 4) % 1;
-        ctx.beginPath();
-        ctx.arc(x, y, r * (1 + 2 * beat), 0, 2 * Math.PI);
-        ctx.globalAlpha = 1 - beat;
-        ctx.strokeStyle = colour.critical;
-        ctx.lineWidth = 2;
-        ctx.stroke();
-        ctx.globalAlpha = 1;
-      }
-      if (state === "unknown") {
-        outline(ctx, "disc", x, y, r * 0.85);
-        ctx.fillStyle = colour.land;
-        ctx.fill();
-        ctx.strokeStyle = colour.muted;
-        ctx.lineWidth = Math.max(1, r * 0.3);
-        ctx.stroke();
-        return;
-      }
-      outline(ctx, state === "attention" ? "triangle" : "disc", x, y, r);
-      ctx.fillStyle = state === "alarm" ? colour.critical : state === "attention" ? colour.attention : colour.info;
-      ctx.fill();
-      if (r >= 2.5) {
-        ctx.strokeStyle = state === "alarm" ? "#fff" : colour.schoolEdge;
-        ctx.lineWidth = state === "alarm" ? 1.8 : 1;
-        ctx.stroke();
-      }
-      if (r >= 6 && state === "ok") {
-        ctx.beginPath();
-        ctx.arc(x, y, r * 0.36, 0, 2 * Math.PI);
-        ctx.fillStyle = colour.schoolEdge;
-        ctx.fill();
-      }
+      const { x, y } = this._point;
+      if (this._flashUntil) this.drawBeat(ctx, x, y);
+      drawMark(ctx, x, y, this._radius, this.options.state, campus.paletteOf(this._map));
+    },
+
+    drawBeat(ctx, x, y) {
+      const part = 1 - (this._flashUntil - performance.now()) / FLASH_MS;
+      if (part >= 1) return;
+      const beat = (part * 4) % 1;
+      ctx.beginPath();
+      ctx.arc(x, y, this._radius * (1 + 2 * beat), 0, 2 * Math.PI);
+      ctx.globalAlpha = 1 - beat;
+      ctx.strokeStyle = campus.paletteOf(this._map).critical;
+      ctx.lineWidth = 2;
+      ctx.stroke();
+      ctx.globalAlpha = 1;
     },
   });
+
+  function drawMark(ctx, x, y, r, state, colour) {
+    if (state === "unknown") {
+      outline(ctx, "disc", x, y, r * 0.85);
+      ctx.fillStyle = colour.land;
+      ctx.fill();
+      ctx.strokeStyle = colour.muted;
+      ctx.lineWidth = Math.max(1, r * 0.3);
+      ctx.stroke();
+      return;
+    }
+    outline(ctx, state === "attention" ? "triangle" : "disc", x, y, r);
+    ctx.fillStyle = state === "alarm" ? colour.critical : state === "attention" ? colour.attention : colour.info;
+    ctx.fill();
+    if (r >= 4 || state === "alarm") {
+      ctx.strokeStyle = state === "alarm" ? "#fff" : colour.schoolEdge;
+      ctx.lineWidth = state === "alarm" ? 1.8 : 1;
+      ctx.stroke();
+    }
+    if (r >= 6 && state === "ok") {
+      ctx.beginPath();
+      ctx.arc(x, y, r * 0.36, 0, 2 * Math.PI);
+      ctx.fillStyle = colour.schoolEdge;
+      ctx.fill();
+    }
+  }
 
   function redraw(mark) {
     if (!mark._map || !mark._point) return;
