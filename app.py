@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo load": ("data.demo.load:load", NOTHING, "load the demo city into an empty database"),
     "demo press": ("devices.demo:press", WORD, "press a panic button of the running demo: a number or a device code"),
     "migrate": ("data.core.migrate:main", NOTHING, "bring the database to this version"),
-    "import": ("data.rooms.intake:main", WORDS, "districts|schools FILE: take over real data"),
+    "import": ("data.ingest.imports:main", WORDS, "districts|schools FILE: take over real data"),
     "models": ("vision.models:main", WORDS, "install DIR|URL, list: models for the cameras"),
     "audit verify": ("data.core.audit:verify_main", NOTHING, "recompute the chains of history"),
     "user": ("data.core.session:user_main", WORDS, "add|password|list: accounts"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 LARGEST_BYTES = 200 * 1024 * 1024
 MOST_ROWS = 200_000
@@ -37,7 +38,7 @@ class Table:
     columns: list[str]
     rows: list[dict[str, str]]
     lines: list[int]
-    geometries: list[shapely.Geometry | None] | None = field(default=None)
+    geometries: list[BaseGeometry | None] | None = field(default=None)
 
 
 def read(path: Path, *, encoding: str = "") -> Table:
@@ -134,8 +135,7 @@ def _read_features(path: Path, encoding: str) -> Table:
     plain = frame.drop(columns=frame.geometry.name)
     columns = [str(name) for name in plain.columns]
     rows = [
-        {name: _text(value) for name, value in zip(columns, values, strict=True)}
-        for values in plain.itertuples(index=False, name=None)
+        {name: _text(value) for name, value in zip(columns, values, strict=True)} for values in plain.itertuples(index=False, name=None)
     ]
     table = _checked(path, columns, rows, list(range(1, len(rows) + 1)))
     return Table(table.columns, table.rows, table.lines, geometries)

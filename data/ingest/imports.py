@@ -61,14 +61,17 @@ def columns_of(what: str, table: sheet.Table, chosen: list[str]) -> dict[str, st
     lower = {name.lower(): name for name in table.columns}
     for ours, names in known.items():
         if ours not in found:
-            match = next((lower[name.lower()] for name in names if name.lower() in lower and lower[name.lower()] not in found.values()), None)
+            match = next(
+                (lower[name.lower()] for name in names if name.lower() in lower and lower[name.lower()] not in found.values()), None
+            )
             if match is not None:
                 found[ours] = match
     return found
 
 
-def _checked(what: str, table: sheet.Table, mapping: Mapping[str, str], datum: str, conn: db.Connection,
-             outcome: record.Outcome) -> list[dict[str, Any]]:
+def _checked(
+    what: str, table: sheet.Table, mapping: Mapping[str, str], datum: str, conn: db.Connection, outcome: record.Outcome
+) -> list[dict[str, Any]]:
     good: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
     areas, streets, codes, said = record.areas(conn), record.streets(conn), code_table(), words()
@@ -92,8 +95,17 @@ def _checked(what: str, table: sheet.Table, mapping: Mapping[str, str], datum: s
     return good
 
 
-def run(conn: db.Connection, what: str, path: Path, *, datum: str, mapping: list[str] | None = None, encoding: str = "",
-        is_dry: bool = False, take_good: bool = False) -> record.Outcome:
+def run(
+    conn: db.Connection,
+    what: str,
+    path: Path,
+    *,
+    datum: str,
+    mapping: list[str] | None = None,
+    encoding: str = "",
+    is_dry: bool = False,
+    take_good: bool = False,
+) -> record.Outcome:
     """Import a file in one transaction.
 
     Args:
@@ -119,8 +131,14 @@ def run(conn: db.Connection, what: str, path: Path, *, datum: str, mapping: list
         if is_dry:
             raise psycopg.Rollback
         if outcome.new or outcome.changed:
-            audit.write(scoped, None, "place.imported", what, reason=path.name,
-                        data={"new": outcome.new, "changed": outcome.changed, "refused": len(outcome.refused), "datum": datum})
+            audit.write(
+                scoped,
+                None,
+                "place.imported",
+                what,
+                reason=path.name,
+                data={"new": outcome.new, "changed": outcome.changed, "refused": len(outcome.refused), "datum": datum},
+            )
             outbox.put(scoped, "place.changed", "place.view", {"what": what, "new": outcome.new, "changed": outcome.changed})
     return outcome
 
@@ -137,7 +155,9 @@ def write_report(path: Path, outcome: record.Outcome) -> None:
 
 def main(settings: Settings, argv: list[str]) -> int:
     """The command; 0 when everything was taken, 1 when rows were refused, 2 when the file cannot be used."""
-    parser = argparse.ArgumentParser(prog="app.py import", description="Import districts or schools from CSV, Excel, GeoJSON, GeoPackage or Shapefile.")
+    parser = argparse.ArgumentParser(
+        prog="app.py import", description="Import districts or schools from CSV, Excel, GeoJSON, GeoPackage or Shapefile."
+    )
     parser.add_argument("what", choices=("districts", "schools"))
     parser.add_argument("file", type=Path)
     parser.add_argument("--datum", choices=DATUMS, required=True, help="of the coordinates in the file; it is never guessed")
@@ -149,15 +169,26 @@ def main(settings: Settings, argv: list[str]) -> int:
     args = parser.parse_args(argv)
     try:
         with db.connect(settings.app_dsn) as conn:
-            outcome = run(conn, args.what, args.file, datum=args.datum, mapping=args.map, encoding=args.encoding,
-                          is_dry=args.dry_run, take_good=args.take_good)
+            outcome = run(
+                conn,
+                args.what,
+                args.file,
+                datum=args.datum,
+                mapping=args.map,
+                encoding=args.encoding,
+                is_dry=args.dry_run,
+                take_good=args.take_good,
+            )
         if args.report:
             write_report(args.report, outcome)
     except (sheet.UnreadableFile, BadMapping) as err:
         print(err, file=sys.stderr)
         return 2
     except psycopg.OperationalError as err:
-        print(f"the database does not answer ({str(err).splitlines()[0]}); start the product with ./run, or set CAMPUS_DATABASE_URL", file=sys.stderr)
+        print(
+            f"the database does not answer ({str(err).splitlines()[0]}); start the product with ./run, or set CAMPUS_DATABASE_URL",
+            file=sys.stderr,
+        )
         return 2
     verb = "would be " if args.dry_run else ""
     print(f"{outcome.new} {verb}new, {outcome.changed} {verb}changed, {outcome.same} unchanged, {len(outcome.refused)} refused")

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import shapely
+from shapely import Point
+from shapely.geometry.base import BaseGeometry
 
 from data.core import queries
 from data.core.db import Connection
@@ -56,7 +58,7 @@ class Area:
     name_zh: str
     name_en: str
     is_gb2260: bool = True
-    area: shapely.Geometry | None = None
+    area: BaseGeometry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,9 @@ def _found_in(places: Iterable[Any], text: str, code_of: Callable[[Any], str]) -
     return None
 
 
-def check_district(row: Mapping[str, str], geometry: shapely.Geometry | None, codes: list[Area], *, datum: str) -> tuple[dict[str, Any], list[Reason]]:
+def check_district(
+    row: Mapping[str, str], geometry: BaseGeometry | None, codes: list[Area], *, datum: str
+) -> tuple[dict[str, Any], list[Reason]]:
     """One district: its code (its own, or by name from the code table), names and outline in WGS-84.
 
     Returns:
@@ -107,10 +111,13 @@ def check_district(row: Mapping[str, str], geometry: shapely.Geometry | None, co
     if not row.get("name_zh"):
         reasons.append(Reason("missing", "name_zh"))
     values: dict[str, Any] = {
-        "district_code": code, "is_gb2260": known.is_gb2260 if known else code.isdigit(),
+        "district_code": code,
+        "is_gb2260": known.is_gb2260 if known else code.isdigit(),
         "name_zh": known.name_zh if known and not row.get("code") else row.get("name_zh", ""),
         "name_en": row.get("name_en") or (known.name_en if known else romanised(row.get("name_zh", ""))),
-        "raw_datum": datum, "raw_geom": None, "geom": None,
+        "raw_datum": datum,
+        "raw_geom": None,
+        "geom": None,
     }
     if geometry is None or geometry.is_empty:
         return values, [*reasons, Reason("geometry_missing")]
@@ -168,8 +175,15 @@ def _degrees(row: Mapping[str, str], column: str, reasons: list[Reason]) -> floa
     return value
 
 
-def check_school(row: Mapping[str, str], geometry: shapely.Geometry | None, areas: list[Area], streets: list[Street], *,
-                 datum: str, words: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, Any], list[Reason]]:
+def check_school(
+    row: Mapping[str, str],
+    geometry: BaseGeometry | None,
+    areas: list[Area],
+    streets: list[Street],
+    *,
+    datum: str,
+    words: Mapping[str, Mapping[str, str]],
+) -> tuple[dict[str, Any], list[Reason]]:
     """One school: every field, its district by code or name, and its point in WGS-84 inside that district.
 
     Args:
@@ -180,7 +194,9 @@ def check_school(row: Mapping[str, str], geometry: shapely.Geometry | None, area
         the values to write, and the reasons against it; it is written only when there are none.
     """
     reasons = _broken(row)
-    values: dict[str, Any] = {name: row.get(name, "") for name in ("code", "name_zh", "name_en", "address", "contact_name", "contact_phone")}
+    values: dict[str, Any] = {
+        name: row.get(name, "") for name in ("code", "name_zh", "name_en", "address", "contact_name", "contact_phone")
+    }
     if not _CODE.fullmatch(values["code"]):
         reasons.append(Reason("missing" if not values["code"] else "code", "code", values["code"]))
     if not values["name_zh"]:
@@ -203,7 +219,7 @@ def check_school(row: Mapping[str, str], geometry: shapely.Geometry | None, area
     if row.get("district") and district is None:
         reasons.append(Reason("district_unknown", "district", row["district"]))
     values |= {"raw_datum": datum, "raw_lon": None, "raw_lat": None, "lon": None, "lat": None, "district_code": None, "street_code": None}
-    if geometry is not None and not geometry.is_empty and geometry.geom_type == "Point":
+    if isinstance(geometry, Point) and not geometry.is_empty:
         lon, lat = geometry.x, geometry.y
     elif geometry is not None:
         return values, [*reasons, Reason("geometry_kind", "geometry", geometry.geom_type)]
@@ -225,10 +241,15 @@ def check_school(row: Mapping[str, str], geometry: shapely.Geometry | None, area
         values["district_code"] = district.district_code
         if district.area is not None and not shapely.contains_xy(district.area, at_lon, at_lat):
             others = [name for name in datums.fitting_datums(lon, lat, district.area) if name != datum]
-            reasons.append(Reason("datum_suspect", "lon,lat", "|".join(others)) if others
-                           else Reason("position_outside", "district", f"{district.district_code}:{here.district_code if here else '-'}"))
+            reasons.append(
+                Reason("datum_suspect", "lon,lat", "|".join(others))
+                if others
+                else Reason("position_outside", "district", f"{district.district_code}:{here.district_code if here else '-'}")
+            )
         if row.get("street"):
-            street = _found_in([one for one in streets if one.district_code == district.district_code], row["street"], lambda one: one.street_code)
+            street = _found_in(
+                [one for one in streets if one.district_code == district.district_code], row["street"], lambda one: one.street_code
+            )
             values["street_code"] = street.street_code if street else None
             if street is None:
                 reasons.append(Reason("street_unknown", "street", row["street"]))
@@ -237,8 +258,10 @@ def check_school(row: Mapping[str, str], geometry: shapely.Geometry | None, area
 
 def areas(conn: Connection) -> list[Area]:
     """The districts of the database."""
-    return [Area(row["district_code"], row["name_zh"], row["name_en"], area=shapely.from_wkb(bytes(row["area"])))
-            for row in conn.execute(_SQL["district_areas"])]
+    return [
+        Area(row["district_code"], row["name_zh"], row["name_en"], area=shapely.from_wkb(bytes(row["area"])))
+        for row in conn.execute(_SQL["district_areas"])
+    ]
 
 
 def streets(conn: Connection) -> list[Street]:

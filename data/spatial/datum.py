@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
+from shapely.geometry.base import BaseGeometry
 
 Datum = Literal["wgs84", "cgcs2000", "gcj02", "bd09"]
 DATUMS: tuple[Datum, ...] = get_args(Datum)
@@ -33,12 +34,24 @@ def _shift(lon: Degrees, lat: Degrees) -> tuple[Degrees, Degrees]:
     root = np.sqrt(np.abs(x))
     ripple = (20.0 * np.sin(6.0 * x * np.pi) + 20.0 * np.sin(2.0 * x * np.pi)) * 2.0 / 3.0
     d_lat = (
-        -100.0 + 2.0 * x + 3.0 * y + 0.2 * y * y + 0.1 * x * y + 0.2 * root + ripple
+        -100.0
+        + 2.0 * x
+        + 3.0 * y
+        + 0.2 * y * y
+        + 0.1 * x * y
+        + 0.2 * root
+        + ripple
         + (20.0 * np.sin(y * np.pi) + 40.0 * np.sin(y / 3.0 * np.pi)) * 2.0 / 3.0
         + (160.0 * np.sin(y / 12.0 * np.pi) + 320.0 * np.sin(y * np.pi / 30.0)) * 2.0 / 3.0
     )
     d_lon = (
-        300.0 + x + 2.0 * y + 0.1 * x * x + 0.1 * x * y + 0.1 * root + ripple
+        300.0
+        + x
+        + 2.0 * y
+        + 0.1 * x * x
+        + 0.1 * x * y
+        + 0.1 * root
+        + ripple
         + (20.0 * np.sin(x * np.pi) + 40.0 * np.sin(x / 3.0 * np.pi)) * 2.0 / 3.0
         + (150.0 * np.sin(x / 12.0 * np.pi) + 300.0 * np.sin(x / 30.0 * np.pi)) * 2.0 / 3.0
     )
@@ -94,7 +107,10 @@ def _same(lon: ArrayLike, lat: ArrayLike) -> tuple[Degrees, Degrees]:
 
 
 _TO_WGS84: dict[str, Callable[[ArrayLike, ArrayLike], tuple[Degrees, Degrees]]] = {
-    "wgs84": _same, "cgcs2000": _same, "gcj02": gcj02_to_wgs84, "bd09": _bd09_to_wgs84,
+    "wgs84": _same,
+    "cgcs2000": _same,
+    "gcj02": gcj02_to_wgs84,
+    "bd09": _bd09_to_wgs84,
 }
 
 
@@ -110,12 +126,12 @@ def to_wgs84(lon: ArrayLike, lat: ArrayLike, *, datum: str) -> tuple[Degrees, De
         raise WrongDatum(f"{datum}: one of {', '.join(DATUMS)} is needed") from err
 
 
-def geometry_to_wgs84(geometry: shapely.Geometry, *, datum: str) -> shapely.Geometry:
+def geometry_to_wgs84(geometry: BaseGeometry, *, datum: str) -> BaseGeometry:
     """A geometry in degrees of `datum` as WGS-84; EMPTY stays EMPTY."""
     return shapely.transform(geometry, lambda pairs: np.column_stack(to_wgs84(pairs[:, 0], pairs[:, 1], datum=datum)))
 
 
-def fitting_datums(lon: float, lat: float, area: shapely.Geometry) -> list[Datum]:
+def fitting_datums(lon: float, lat: float, area: BaseGeometry) -> list[Datum]:
     """Which datums would put the pair inside `area` (WGS-84 degrees); the order of `DATUMS`, cgcs2000 left out as equal to wgs84."""
     fits: list[Datum] = []
     for datum in ("wgs84", "gcj02", "bd09"):
