@@ -283,3 +283,39 @@ def make_alarm(conn: Connection, device: Row, *, state: str = "open") -> Row:
         " returning alarm_id, school_id, district_code, state",
         {**device, "event_id": event.event_id, "at": event.event_at, "state": state},
     )
+
+
+def make_candidate(conn: Connection, camera: Row, *, minutes: int = 10) -> Row:
+    """An open candidate at a camera with an approved register entry behind it; without pictures.
+
+    `conn` needs scope settings (see `see_city`): the register has row-level security.
+    """
+    number = next(_NEXT)
+    sponsor, approver = make_account(conn, "registrar", is_city=True), make_account(conn, "approver", is_city=True)
+    entry = _one(
+        conn,
+        "insert into register_entry (ground, document_number, issuing_body, proof_sha256, sponsor_id, approver_id, approved_at, starts_at,"
+        " expires_at, order_ends_at, born_on, instruction, state)"
+        " values ('court_order', %(number)s, 'Court', repeat('a', 64), %(sponsor)s, %(approver)s, now(), now(), now() + interval '9 days',"
+        " now() + interval '10 days', '1980-01-01', 'Call the duty room', 'active') returning entry_id",
+        {"number": f"N{number}", "sponsor": sponsor["account_id"], "approver": approver["account_id"]},
+    )
+    conn.execute("insert into register_school (entry_id, school_id) values (%s, %s)", (entry["entry_id"], camera["school_id"]))
+    event = make_event(conn, camera["code"], kind=events.Kind.CANDIDATE_FOUND, channel=None)
+    return _one(
+        conn,
+        "insert into candidate (event_id, camera_id, school_id, district_code, street_code, entry_id, score, threshold, model_sha256,"
+        " expected_false_per_day, found_at, expires_at)"
+        " select %(event_id)s, c.camera_id, c.school_id, c.district_code, c.street_code, %(entry_id)s, 0.7, 0.6,"
+        " repeat('b', 64), 0.1, now(),"
+        " now() + make_interval(mins => %(minutes)s) from camera c where c.camera_id = %(camera_id)s"
+        " returning candidate_id, school_id, district_code, state",
+        {"event_id": event.event_id, "entry_id": entry["entry_id"], "camera_id": camera["camera_id"], "minutes": minutes},
+    )
+
+
+def see_city(conn: Connection) -> None:
+    """Give a connection that commits every statement the scope of the whole city, for as long as it lives."""
+    for name in ("districts", "streets", "schools", "cells"):
+        conn.execute("select set_config('campus.' || %s, '', false)", (name,))
+    conn.execute("select set_config('campus.city', '1', false)")

@@ -103,6 +103,7 @@ def rows(database: Database) -> Iterator[db.Connection]:
     """A connection whose statements are committed at once, for the rows a test starts from."""
     with database.connect() as conn:
         conn.autocommit = True
+        builders.see_city(conn)
         yield conn
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,7 @@ class Stream:
     def __init__(self, browser: Browser, *, last_id: int | None = None, after: int | None = None) -> None:
         self.frames: list[Frame] = []
         self.status = 0
+        self.ended_by: Exception | None = None
         self.is_over = threading.Event()
         self._head = {"Last-Event-ID": str(last_id)} if last_id is not None else {}
         self._path = "/live/sse" + (f"?after={after}" if after is not None else "")
@@ -44,8 +47,8 @@ class Stream:
                 self._opened.set()
                 if answer.status_code == 200:
                     self._frames_of(answer)
-        except (httpx.HTTPError, httpx.StreamError, OSError):
-            pass
+        except (httpx.HTTPError, httpx.StreamError, OSError) as err:
+            self.ended_by = err
         self._opened.set()
         self.is_over.set()
 
@@ -79,7 +82,8 @@ class Stream:
             stream = self._response.extensions.get("network_stream")
             raw = stream.get_extra_info("socket") if stream is not None else None
             if raw is not None and not self.is_over.is_set():
-                raw.shutdown(2)
+                with suppress(OSError):  # the server was faster
+                    raw.shutdown(socket.SHUT_RDWR)
         self._thread.join(5)
         self._client.close()
 
