@@ -5,6 +5,9 @@
   const KEPT = 20000; // painted presses kept for tests and partners' kiosks, oldest dropped
   const REPORT_MS = 2000;
   const HIDDEN_MS = 250; // a tab in the background gets no frames; its list must be right when it comes back
+  // A slow machine in a storm paints the lists less often, so that map, mouse and keyboard keep their frames.
+  const SLOW_MS = 34;
+  const LONGEST_REST_MS = 150;
   const painted = (campus.painted = campus.painted || []);
   const jobs = new Map();
   const dirty = new Set();
@@ -12,13 +15,16 @@
   let waiting = [];
   let toReport = [];
   let isAsked = false;
+  let restUntil = 0;
 
   const stamp = () => new Date(performance.timeOrigin + performance.now());
 
   function ask() {
     if (isAsked) return;
     isAsked = true;
+    const rest = restUntil - performance.now();
     if (document.hidden) setTimeout(run, HIDDEN_MS);
+    else if (rest > 4) setTimeout(() => requestAnimationFrame(run), rest);
     else requestAnimationFrame(run);
   }
 
@@ -29,15 +35,19 @@
 
   function run() {
     isAsked = false;
+    const begun = performance.now();
     const now = new Set(dirty);
     dirty.clear();
     for (const [name, fn] of jobs) if (now.has(name)) fn();
-    if (waiting.length && !document.hidden) {
-      const mine = waiting;
-      waiting = [];
-      // The next frame starts only after this one was handed to the screen: an upper bound, never flattering.
-      requestAnimationFrame(() => prove(mine));
-    }
+    if (document.hidden) return;
+    const mine = waiting;
+    waiting = [];
+    // The next frame starts only after this one was handed to the screen: an upper bound, never flattering.
+    requestAnimationFrame(() => {
+      const cost = performance.now() - begun;
+      restUntil = cost > SLOW_MS ? performance.now() + Math.min(LONGEST_REST_MS, 2 * cost) : 0;
+      if (mine.length) prove(mine);
+    });
   }
 
   function prove(presses) {

@@ -27,7 +27,9 @@
 
   const time = (iso) => (iso ? Date.parse(iso) : 0);
   // Open, or pressed again after somebody acknowledged it.
-  const demands = (alarm) => alarm.state === "open" || (alarm.state === "acknowledged" && time(alarm.last_at) > time(alarm.acknowledged_at));
+  const demands = (alarm) => alarm.state === "open" || (alarm.state === "acknowledged" && alarm.last_ms > alarm.acknowledged_ms);
+  // "Not sure" can still be answered by somebody else until it expires.
+  const waits = (candidate) => candidate.state === "open" || candidate.state === "unsure";
   const rank = (alarm) => RANK[alarm.priority] ?? 3;
 
   function inOrder() {
@@ -35,10 +37,10 @@
     const open = [];
     const taken = [];
     for (const alarm of alarms.values()) (demands(alarm) ? open : taken).push(alarm);
-    const latest = (a, b) => time(b.last_at) - time(a.last_at) || b.alarm_id - a.alarm_id;
+    const latest = (a, b) => b.last_ms - a.last_ms || b.alarm_id - a.alarm_id;
     open.sort((a, b) => rank(a) - rank(b) || latest(a, b));
     taken.sort(latest);
-    const asked = [...candidates.values()].filter((one) => one.state === "open").sort((a, b) => time(a.expires_at) - time(b.expires_at));
+    const asked = [...candidates.values()].filter(waits).sort((a, b) => time(a.expires_at) - time(b.expires_at));
     rows = [
       ...open.map((alarm) => ({ key: "a" + alarm.alarm_id, sort: "alarm", row: alarm })),
       ...asked.map((one) => ({ key: "c" + one.candidate_id, sort: "candidate", row: one })),
@@ -54,6 +56,8 @@
 
   function keepAlarm(body, how) {
     const known = alarms.get(body.alarm_id) || closed.get(body.alarm_id);
+    body.last_ms = time(body.last_at); // read once: a storm sorts a thousand rows in every frame
+    body.acknowledged_ms = time(body.acknowledged_at);
     const pressed = body.press > (known ? known.press : 0);
     if (body.state === "closed") {
       alarms.delete(body.alarm_id);
@@ -64,6 +68,7 @@
       if (pressed) say("press", body, { how, isNew: !known, again: Boolean(known && known.acknowledged_at) });
     }
     if (known && known.state !== body.state) say("moved", body, known.state);
+    if (selected && selected.sort === "alarm" && selected.id === body.alarm_id) say("selected");
   }
 
   function replace(map, list, id) {
@@ -90,7 +95,7 @@
     "candidate.changed"(body) {
       const known = candidates.get(body.candidate_id);
       candidates.set(body.candidate_id, { ...known, ...body });
-      if (!known && body.state === "open") say("found", body);
+      if (!known && waits(body)) say("found", body);
       changed("candidates");
     },
     "camera.changed"(body) {
@@ -131,7 +136,7 @@
   }
 
   campus.state = {
-    on, apply, select, find, demands, rank,
+    on, apply, select, find, demands, waits, rank,
     firstAt: (alarm) => alarm.first_at || alarm.event_at, // event_at is that of the latest press
     rows: inOrder,
     alarms, candidates, units, commands,

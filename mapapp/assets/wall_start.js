@@ -21,6 +21,7 @@
       campus.text.words(root);
       campus.frame.need("queue", "markers", "detail", "status", "history", "legend", "title", "jump", "sound");
       campus.school.again();
+      if (campus.layers.grounds) campus.layers.grounds.names.soon();
     });
     campus.frame.start();
     setInterval(beat, BEAT_MS);
@@ -42,6 +43,8 @@
 
   function start(node) {
     root = node;
+    // A class, not `:has()`: that one is asked again at every change of the page, a hundred times a second in a storm.
+    document.documentElement.classList.add("has-wall");
     const boot = JSON.parse(node.querySelector("#wall-boot").textContent);
     campus.text.load();
     campus.dom.icons(node);
@@ -87,6 +90,7 @@
     if (node && node !== root && campus.map && campus.map.getContainer().isConnected && node.querySelector("#wall-boot")) start(node);
     if (root && !root.isConnected) {
       root = null;
+      document.documentElement.classList.remove("has-wall");
       campus.sound.want(null);
     }
   }, LOOK_MS);

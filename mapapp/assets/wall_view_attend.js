@@ -6,6 +6,8 @@
   const { t, code, name } = campus.text;
   const state = campus.state;
   const BUSY_MS = 15_000; // an operator who did something this recently is not taken elsewhere
+  const STORM = 5; // with more than so many unacknowledged the map stays where it is: nobody can follow a map that jumps
+  const NARROW = 900; // px; there the detail covers everything, so it opens only when asked for
   const REST_MS = 4_000; // between two movements of the map that nobody asked for
   const SAY_MS = 1_200; // spoken together, a storm must not read out a thousand names
   let lastAct = -Infinity;
@@ -46,19 +48,20 @@
     }
     const isIdle = !campus.operator.isBusy();
     const outranks = !chosen || chosen.candidate_id || !state.demands(chosen) || state.rank(alarm) <= state.rank(chosen);
-    if (how === "live" && isIdle && outranks && performance.now() - lastMove > REST_MS) {
+    const isStorm = Boolean(chosen) && state.open().length > STORM;
+    if (how === "live" && isIdle && outranks && !isStorm && window.innerWidth > NARROW && performance.now() - lastMove > REST_MS) {
       lastMove = performance.now();
       jumpTo = null;
       state.select({ sort: "alarm", id: alarm.alarm_id }, "auto");
       campus.goTo(alarm);
-    } else if (!chosen) openFirst(isIdle && how === "live");
+    } else if (!chosen && window.innerWidth > NARROW) openFirst(isIdle && how === "live");
     else if (how !== "start") jumpTo = alarm.alarm_id;
     campus.frame.need("jump");
   }
 
   function openFirst(andGo) {
     const first = state.rows().find((item) => item.sort === "alarm" && state.demands(item.row));
-    if (!first || state.selected()) return;
+    if (!first || state.selected() || window.innerWidth <= NARROW) return;
     state.select({ sort: "alarm", id: first.row.alarm_id }, "auto");
     if (andGo) campus.goTo(first.row);
     else if (lastAct === -Infinity) setTimeout(() => campus.marks.home(true), 0); // the detail has taken a part of the map
@@ -96,13 +99,22 @@
     const open = state.open();
     const loud = open.filter((alarm) => alarm.mode !== "test");
     const first = loud.sort((a, b) => state.rank(a) - state.rank(b))[0];
-    const asks = [...state.candidates.values()].some((one) => one.state === "open");
+    const asks = [...state.candidates.values()].some((one) => one.state === "open" && campus.text.at(one.expires_at) > campus.text.now());
     campus.sound.want(first ? first.priority : open.length ? "attention" : asks ? "candidate" : null);
   }
 
+  const TITLE_MS = 250; // the browser redraws its tab for each change
+  let titleAt = -Infinity;
+  let titleTimer = null;
   function paintTitle() {
     const open = state.open();
     const worst = open.reduce((found, alarm) => (!found || state.rank(alarm) < state.rank(found) ? alarm : found), null);
+    const wait = TITLE_MS - (performance.now() - titleAt);
+    if (wait > 0) {
+      titleTimer = titleTimer || setTimeout(() => ((titleTimer = null), campus.frame.need("title")), wait);
+      return;
+    }
+    titleAt = performance.now();
     document.title = (open.length ? "(" + open.length + ") " : "") + t("wall.title");
     paintIcon(open.length, worst ? worst.priority : null);
   }

@@ -19,7 +19,7 @@
   function answers(one) {
     const make = (answer, kind) =>
       h("button", { class: "act act-" + kind, "data-answer": answer, disabled: campus.act.isRunning("answer" + one.candidate_id), on: { click: () => campus.act.answer(one, answer) } }, t("candidate.answer." + answer));
-    if (one.state !== "open") return [h("p", { class: "none" }, t("candidate.state." + one.state)), back()];
+    if (!state.waits(one)) return [h("p", { class: "none" }, t("candidate.state." + one.state)), back()];
     if (!campus.me.may("candidate.answer")) return [h("p", { class: "none" }, t("candidate.only_look")), back()];
     return [make("yes", "confirm"), make("no", "plain"), make("unsure", "plain"), back()];
   }
@@ -31,7 +31,8 @@
     attr(root, "data-priority", "candidate");
     attr(root, "data-candidate-id", one.candidate_id);
     attr(root, "data-state", one.state);
-    const base = "/api/v1/candidates/" + one.candidate_id;
+    const base = "/api/v1/candidates/" + one.candidate_id + "/pictures/";
+    const hasPictures = one.has_picture && (state.waits(one) || one.state === "confirmed");
     keyed(root, [campus.text.lang(), one, campus.act.isRunning("answer" + one.candidate_id)], () => [
       h("div", { class: "detail-head" },
         h("div", { class: "detail-kicker" }, h("span", {}, t("candidate.title")), h("button", { class: "icon-button", "aria-label": t("detail.back"), on: { click: () => state.select(null, "operator") } }, icon("close"))),
@@ -39,7 +40,7 @@
         h("div", { class: "chips" }, h("span", { class: "chip chip-priority" }, shape("candidate"), t("candidate.verify")), one.demo ? h("span", { class: "chip chip-demo" }, t("alarm.demo")) : null)),
       h("div", { class: "detail-body" },
         h("p", { class: "rule" }, t("candidate.rule")),
-        h("div", { class: "faces" }, picture(one.state === "open" ? base + "/picture" : null, "candidate.seen"), picture(one.state === "open" ? base + "/photo" : null, "candidate.registered")),
+        h("div", { class: "faces" }, picture(hasPictures ? base + "found" : null, "candidate.seen"), picture(hasPictures ? base + "entry" : null, "candidate.registered")),
         h("dl", { class: "times" },
           ...pair("candidate.score", Number(one.score).toFixed(3)),
           ...pair("candidate.threshold", Number(one.threshold).toFixed(3)),
@@ -57,7 +58,7 @@
     const one = state.selectedRow();
     if (!root || !root.isConnected || !one || !one.candidate_id) return;
     const left = at(one.expires_at) - now();
-    text(root.querySelector(".expiry-clock"), one.state === "open" ? (left > 0 ? clock(left) : t("candidate.state.expired")) : t("candidate.state." + one.state));
+    text(root.querySelector(".expiry-clock"), state.waits(one) ? (left > 0 ? clock(left) : t("candidate.state.expired")) : t("candidate.state." + one.state));
     const whole = at(one.expires_at) - at(one.found_at);
     const fill = root.querySelector(".expiry .meter-fill");
     if (fill) fill.style.width = Math.max(0, Math.min(100, (100 * left) / whole)) + "%";

@@ -153,7 +153,7 @@
     if (alarm.state === "acknowledged" && campus.me.may("alarm.close")) {
       buttons.push(h("button", { class: "act", "data-testid": "close", on: { click: () => campus.closeDialog.open(alarm) } }, t("detail.close"), h("kbd", {}, "C")));
     }
-    buttons.push(h("button", { class: "act", on: { click: () => campus.attend.jump() } }, icon("jump"), t("detail.show"), h("kbd", {}, "J")));
+    buttons.push(h("button", { class: "act", on: { click: () => campus.goTo(alarm) } }, t("detail.show"), h("kbd", {}, "Enter")));
     buttons.push(h("button", { class: "act act-quiet", title: t("detail.back"), on: { click: () => state.select(null, "operator") } }, t("detail.back_short"), h("kbd", {}, "Esc")));
     keyed(parts.actions, [campus.text.lang(), alarm.alarm_id, alarm.state, demands, campus.act.isRunning("ack" + alarm.alarm_id)], () => buttons);
   }
@@ -245,7 +245,7 @@
     campus.frame.need("detail");
     load();
   });
-  state.on("alarms", () => state.selected() && campus.frame.need("detail"));
+  for (const topic of ["selected", "snapshot"]) state.on(topic, () => campus.frame.need("detail"));
   for (const topic of ["press", "moved"]) state.on(topic, (alarm) => state.selected() && alarm.alarm_id === state.selected().id && soon());
   for (const topic of ["commands", "candidates"]) state.on(topic, () => state.selected() && (campus.frame.need("detail"), topic === "commands" && soon()));
   state.on("cameras", (changed) => {

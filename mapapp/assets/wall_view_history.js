@@ -8,11 +8,14 @@
   const ORDER = ["attention", "high", "critical"]; // bottom to top: the gravest is the tip
   const REFRESH_MS = 60_000;
   const RETRY_MS = 5_000;
+  const REDRAW_MS = 1000;
   const HEIGHT = 64;
   let root = null;
   let data = null;
   let askedAt = -Infinity;
   let isFailed = false;
+  let isOld = false;
+  let drawnAt = -Infinity;
 
   const total = (bucket) => ORDER.reduce((sum, priority) => sum + bucket[priority], 0);
 
@@ -34,6 +37,8 @@
 
   function paint() {
     if (!root) return;
+    isOld = false;
+    drawnAt = performance.now();
     const holder = root.querySelector("#history-bars");
     const sum = root.querySelector("#history-sum");
     if (!data) {
@@ -94,14 +99,16 @@
   }
 
   function run() {
-    if (root && !document.hidden && performance.now() - askedAt > REFRESH_MS) load();
+    if (!root || document.hidden) return;
+    if (performance.now() - askedAt > REFRESH_MS) load();
+    if (isOld && performance.now() - drawnAt > REDRAW_MS) campus.frame.need("history");
   }
 
   state.on("press", (alarm, { how, isNew }) => {
     if (how === "start" || !isNew || !data) return;
     const last = data.buckets[data.buckets.length - 1];
     if (last && at(alarm.raised_at) >= at(last.at)) last[alarm.priority] += 1;
-    campus.frame.need("history");
+    isOld = true; // drawn again with the next beat: a storm must not draw 144 bars a frame
   });
   // An acknowledgement changes the median; it is read again, not guessed.
   state.on("moved", () => (askedAt = Math.min(askedAt, performance.now() - REFRESH_MS + 1500)));

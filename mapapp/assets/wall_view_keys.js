@@ -26,8 +26,10 @@
         h("p", { class: "sub" }, [campus.queue.titleOf(row), name(row, "place")].filter(Boolean).join(" · ")),
         h("fieldset", {}, h("legend", {}, t("close.cause")), ...causes),
         h("label", { class: "note" }, h("span", {}, t("close.note")), note),
-        h("div", { class: "dialog-actions" }, h("button", { type: "button", class: "act act-quiet", on: { click: () => dialog.close() } }, t("close.cancel"), h("kbd", {}, "Esc")), h("button", { type: "submit", class: "act act-ack", "data-testid": "close-submit" }, t("close.submit"), h("kbd", {}, "Enter"))),
+        h("div", { class: "dialog-actions" }, h("button", { type: "button", class: "act act-quiet", on: { click: () => dialog.close() } }, t("close.cancel"), h("kbd", {}, "Esc")), h("button", { type: "submit", class: "act act-close", "data-testid": "close-submit" }, t("close.submit"), h("kbd", {}, "Enter"))),
       );
+      const choose = () => form.querySelectorAll(".cause").forEach((one) => one.classList.toggle("is-chosen", one.firstChild.checked));
+      form.addEventListener("change", choose);
       form.addEventListener("submit", async (event) => {
         event.preventDefault();
         const answer = await campus.act.close(row, form.elements.cause.value, note.value.trim());
@@ -45,7 +47,7 @@
     if (event.target.tagName === "TEXTAREA") return;
     const input = root.querySelectorAll('#close-dialog input[name="cause"]')[Number(event.key) - 1];
     if (!input) return;
-    input.checked = true;
+    input.click();
     input.focus();
     event.preventDefault();
   }

@@ -37,7 +37,8 @@
       campus.operator.acted();
       state.select({ sort: item.sort, id: Number(item.key.slice(1)) }, "operator");
     });
-    const entry = { marker, node, press: 0 };
+    node.dataset.key = item.key;
+    const entry = { marker, node, press: 0, row: null };
     strong.set(item.key, entry);
     return entry;
   }
@@ -46,19 +47,21 @@
 
   function paintStrong(entry, item, isSelected, isLabelled) {
     const { row, sort } = item;
+    const lang = campus.text.lang();
+    if (entry.row === row && entry.isSelected === isSelected && entry.isLabelled === isLabelled && entry.lang === lang) return;
+    Object.assign(entry, { row, isSelected, isLabelled, lang });
     const demands = sort === "alarm" ? state.demands(row) : true;
-    entry.node.dataset.demands = demands ? "1" : "0";
-    entry.node.dataset.selected = isSelected ? "1" : "0";
-    entry.node.dataset.key = item.key;
     const label = isSelected || isLabelled ? [name(row, "school") || t("alarm.unassigned"), name(row, "place")].filter(Boolean).join(" · ") : "";
-    campus.dom.text(entry.node.lastChild, label);
+    const { node, marker } = entry;
+    node.dataset.demands = demands ? "1" : "0";
+    node.dataset.selected = isSelected ? "1" : "0";
+    campus.dom.text(node.lastChild, label);
     if (sort === "alarm" && entry.press !== row.press) {
       entry.press = row.press;
-      entry.node.classList.remove("pin-burst");
-      void entry.node.offsetWidth; // restarts the animation: every press is seen
-      entry.node.classList.add("pin-burst");
+      // Two names for one animation: the other name starts it again, without asking for the layout.
+      node.dataset.burst = node.dataset.burst === "a" ? "b" : "a";
     }
-    entry.marker.setZIndexOffset(isSelected ? 9000 : zIndex(item));
+    marker.setZIndexOffset(isSelected ? 9000 : zIndex(item));
   }
 
   function paint() {
@@ -184,7 +187,8 @@
 
   state.on("press", (alarm, { how }) => {
     school(alarm, true);
-    if (how === "live" && campus.layers && campus.layers.schools) campus.layers.schools.flash(alarm.school_id);
+    const isStorm = map && map.getContainer().classList.contains("is-storm");
+    if (how === "live" && !isStorm && campus.layers && campus.layers.schools) campus.layers.schools.flash(alarm.school_id);
   });
   state.on("moved", (alarm) => alarm.state === "closed" && school(alarm, false));
   campus.frame.job("markers", paint);

@@ -11,11 +11,15 @@
   const drawn = new Map();
   let list, space, head, more, above, empty, meter;
   let step = 80;
+  let top = 0; // kept from the scroll event: asking the element for it would lay out the page in every frame
+  let height = 600;
   let anchor = null;
 
   function measure() {
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     step = (ROW_REM + GAP_REM) * rem;
+    height = list.clientHeight || height;
+    top = list.scrollTop;
     campus.frame.need("queue");
   }
 
@@ -39,7 +43,7 @@
     );
     node.addEventListener("click", () => pick(item.key));
     space.append(node);
-    return { node, parts, mark: "" };
+    return { node, parts, row: null, lang: "" };
   }
 
   function pick(key) {
@@ -79,7 +83,7 @@
     text(parts.title, name(one, "school") || name(one, "camera"));
     text(parts.place, t("candidate.row", { score: Number(one.score).toFixed(2) }));
     fill(parts.badges, one.demo ? badge("demo", t("alarm.demo")) : null);
-    text(parts.who, t("candidate.waits"));
+    text(parts.who, one.state === "unsure" ? t("candidate.state.unsure") : t("candidate.waits"));
     fill(parts.sign, shape("candidate", t("candidate.title")));
   }
 
@@ -90,11 +94,11 @@
 
   // The first row in sight stays where it is while others come in above it, unless the list is at its top.
   function hold(items) {
-    if (list.scrollTop < step / 2 || !anchor) return;
+    if (top < step / 2 || !anchor) return;
     const index = items.findIndex((item) => item.key === anchor.key);
     if (index >= 0) {
       const wanted = index * step + anchor.offset;
-      if (Math.abs(list.scrollTop - wanted) > 1) list.scrollTop = wanted;
+      if (Math.abs(top - wanted) > 1) list.scrollTop = top = wanted;
     }
   }
 
@@ -105,20 +109,19 @@
     const selectedKey = selected ? (selected.sort === "alarm" ? "a" : "c") + selected.id : "";
     space.style.height = items.length * step + "px";
     hold(items);
-    const top = list.scrollTop;
-    const height = list.clientHeight || 600;
     const from = Math.max(0, Math.floor(top / step) - SPARE);
     const until = Math.min(items.length, Math.ceil((top + height) / step) + SPARE);
     const keep = new Set();
+    const lang = campus.text.lang();
     for (let i = from; i < until; i++) {
       const item = items[i];
       keep.add(item.key);
       let entry = drawn.get(item.key);
       if (!entry) drawn.set(item.key, (entry = make(item)));
       entry.item = item;
-      const mark = campus.text.lang() + JSON.stringify(item.row);
-      if (entry.mark !== mark) {
-        entry.mark = mark;
+      if (entry.row !== item.row || entry.lang !== lang) {
+        entry.row = item.row;
+        entry.lang = lang;
         (item.sort === "alarm" ? paintAlarm : paintCandidate)(entry, item.row);
       }
       attr(entry.node, "aria-selected", item.key === selectedKey ? "true" : "false");
@@ -136,10 +139,10 @@
     attr(list, "aria-activedescendant", keep.has(selectedKey) ? "row-" + selectedKey : null);
     const first = Math.floor(top / step);
     anchor = items[first] ? { key: items[first].key, offset: top - first * step } : null;
-    counts(items, top, height);
+    counts(items);
   }
 
-  function counts(items, top, height) {
+  function counts(items) {
     const open = state.open().length;
     fill(
       head,
@@ -160,7 +163,7 @@
   function storm() {
     const since = now() - 600_000;
     let recent = 0;
-    for (const alarm of state.alarms.values()) if (at(alarm.last_at) > since) recent += 1;
+    for (const alarm of state.alarms.values()) if (alarm.last_ms > since) recent += 1;
     text(meter.querySelector(".meter-value"), recent);
     meter.querySelector(".meter-fill").style.width = Math.min(100, recent * 10) + "%";
     attr(meter, "data-level", recent > 10 ? "flood" : recent > 1 ? "busy" : "calm");
@@ -179,8 +182,8 @@
     const index = items.findIndex((item) => item.key === key);
     const next = index < 0 ? (by > 0 ? 0 : items.length - 1) : Math.max(0, Math.min(items.length - 1, index + by));
     const y = next * step;
-    if (y < list.scrollTop) list.scrollTop = y;
-    else if (y + step > list.scrollTop + list.clientHeight) list.scrollTop = y + step - list.clientHeight;
+    if (y < top) list.scrollTop = y;
+    else if (y + step > top + height) list.scrollTop = y + step - height;
     anchor = null;
     pick(items[next].key);
   }
@@ -205,8 +208,8 @@
     meter = root.querySelector("#queue-meter");
     space = h("div", { class: "queue-space", role: "presentation" });
     fill(list, space);
-    list.addEventListener("scroll", () => campus.frame.need("queue"), { passive: true });
-    more.addEventListener("click", () => list.scrollBy({ top: list.clientHeight - step, behavior: "smooth" }));
+    list.addEventListener("scroll", () => ((top = list.scrollTop), campus.frame.need("queue")), { passive: true });
+    more.addEventListener("click", () => list.scrollBy({ top: height - step, behavior: "smooth" }));
     above.addEventListener("click", () => list.scrollTo({ top: 0, behavior: "smooth" }));
     explain(null, null);
     measure();

@@ -13,11 +13,12 @@
   let summary = null;
   let snapshotAt = -Infinity; // a snapshot is a reading of the database as well
 
-  function kpi(name, value, sub, level) {
+  function kpi(name, value, sub, level, extra) {
     const node = root.querySelector('[data-testid="kpi-' + name + '"]');
     if (!node) return;
     text(node.querySelector(".kpi-value"), value);
     text(node.querySelector(".kpi-sub"), sub || "");
+    text(node.querySelector(".kpi-extra"), extra || "");
     attr(node, "data-level", level || "plain");
   }
 
@@ -35,7 +36,7 @@
       kpi("schools", number(tick.schools_online), "/ " + number(tick.schools_total), tick.schools_online < tick.schools_total * 0.9 ? "attention" : "plain");
       kpi("devices", percent(tick.devices_up, tick.devices_total), "", tick.devices_total && tick.devices_up < tick.devices_total * 0.9 ? "attention" : "plain");
       const unknown = tick.cameras_unknown ?? (summary && summary.cameras_unknown);
-      kpi("cameras", number(tick.cameras_ok), "/ " + number(tick.cameras_total) + (unknown ? " · " + t("wall.kpi.unknown", { n: number(unknown) }) : ""));
+      kpi("cameras", number(tick.cameras_ok), "/ " + number(tick.cameras_total), "plain", unknown ? "· " + t("wall.kpi.unknown", { n: number(unknown) }) : "");
     }
     kpi("delay", delayMs === null || live.state !== "open" ? "–" : t("wall.age.ms", { n: Math.round(delayMs) }), "", delayMs > 1000 ? "attention" : "ok");
     paintLive();

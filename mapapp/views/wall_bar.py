@@ -18,7 +18,10 @@ def kpi(name: str, rank: int) -> Component:
     """One figure of the bar; the browser writes its value."""
     return html.Div(
         [
-            html.Div([html.Span("–", className="kpi-value"), html.Span(className="kpi-sub")], className="kpi-figure"),
+            html.Div(
+                [html.Span("–", className="kpi-value"), html.Span(className="kpi-sub"), html.Span(className="kpi-sub kpi-extra")],
+                className="kpi-figure",
+            ),
             word(f"wall.kpi.{name}", className="kpi-label"),
         ],
         className="kpi",

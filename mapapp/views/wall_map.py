@@ -30,7 +30,7 @@ def wall_map(bounds: list[list[float]]) -> Component:
         [
             schools,
             dl.ScaleControl(position="bottomleft", imperial=False),
-            dl.AttributionControl(position="bottomright", prefix=t("wall.attribution")),
+            dl.AttributionControl(position="bottomright", prefix=f'<span data-t="wall.attribution">{t("wall.attribution")}</span>'),
         ],
         id="wall-map",
         center=[(bounds[0][0] + bounds[1][0]) / 2, (bounds[0][1] + bounds[1][1]) / 2],
