@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vision.detect import Face
 from vision.embed import LENGTH, unit
+from vision.source import Frame
 
 ENROL_PX = 80.0  # narrowest face a template may be made from
 MATCH_PX = 40.0  # narrowest face that may be compared alone
@@ -48,6 +49,7 @@ class Shot:
     face: Face
     crop: NDArray[np.uint8]
     quality: float
+    frame: Frame
 
 
 @dataclass(frozen=True, slots=True)

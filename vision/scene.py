@@ -150,7 +150,7 @@ class Scene:
 
     def _gate(self) -> Image:
         image = self._sky(120, (128, 130, 132))
-        self._building(image, 120, 34, 400, 92, (184, 196, 214))
+        self._building(image, 120, 34, 400, 92, (214, 200, 186))
         cv2.fillPoly(image, [np.array([[230, 130], [410, 130], [640, 360], [0, 360]], np.int32)], (146, 148, 150))
         for y in range(150, 360, 34):
             cv2.line(image, (320, y), (320, y + 14 + y // 30), (214, 214, 214), 2 + y // 120)

@@ -14,6 +14,8 @@ from vision.match import FUSE_SHOTS, Shot
 OVERLAP = 0.15  # at 2 frames a second a walking face moves about half its width
 GAP_S = 1.2  # without a face for so long the passage is over
 KEEP_SHOTS = 3
+GOOD_PX = 60.0  # three shots of this width are good enough to decide while the person still stands there
+WAIT_S = 3.0  # somebody who stays far away is decided after this time
 
 
 @dataclass(slots=True)
@@ -25,20 +27,22 @@ class Passage:
     """
 
     last: Face
-    first_s: float
     seen_s: float
     shots: list[Shot] = field(default_factory=list)
+    shot_s: float | None = None
     is_decided: bool = False
 
-    def offer(self, shot: Shot) -> None:
+    def offer(self, shot: Shot, now_s: float) -> None:
         """Keep the shot if it is one of the best; others are dropped."""
         if shot.quality > 0:
+            self.shot_s = self.shot_s or now_s
             self.shots = sorted([*self.shots, shot], key=lambda one: -one.quality)[:KEEP_SHOTS]
 
-    @property
-    def is_ready(self) -> bool:
-        """Enough good shots to decide before the person is gone."""
-        return not self.is_decided and len(self.shots) >= FUSE_SHOTS
+    def is_ready(self, now_s: float) -> bool:
+        """Enough good shots to decide before the person is gone; they get better while somebody comes nearer."""
+        if self.is_decided or len(self.shots) < FUSE_SHOTS:
+            return False
+        return min(shot.face.width_px for shot in self.shots) >= GOOD_PX or now_s - (self.shot_s or now_s) >= WAIT_S
 
 
 def overlap(one: Face, other: Face) -> float:
@@ -74,7 +78,7 @@ class Tracker:
             if best is None or (overlap(best.last, face) < OVERLAP and not _is_near(best.last, face)):
                 best = next((passage for passage in free if _is_near(passage.last, face)), None)
             if best is None:
-                best = Passage(last=face, first_s=now_s, seen_s=now_s)
+                best = Passage(last=face, seen_s=now_s)
                 self.passages.append(best)
             else:
                 free.remove(best)

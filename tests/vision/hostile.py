@@ -11,7 +11,7 @@ from typing import Any
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=f\r\n\r\n"
 
 #: Writes what a client gets; `write` raises OSError when the client has gone.
-Script = Callable[[Callable[[bytes], Any], threading.Event], None]
+Script = Callable[[Callable[[bytes], Any], threading.Event], Any]
 
 
 @contextlib.contextmanager

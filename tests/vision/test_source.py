@@ -78,7 +78,7 @@ HOSTILE: dict[str, tuple[hostile.Script, str]] = {
     "not-http": (lambda write, _: write(b"\x00\x01\x02" * 200 + b"\r\n\r\n"), "garbage"),
     "a-web-page": (lambda write, _: write(b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n<p>"), "unsupported"),
     "not-there": (lambda write, _: write(b"HTTP/1.0 404 Not Found\r\n\r\n"), "not_found"),
-    "silence": (lambda _write, ended: ended.wait(5) and None, "timeout"),
+    "silence": (lambda _write, ended: bool(ended.wait(5)), "timeout"),
 }
 
 
