@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from data.core import access, session
+from data.ingest import handlers
 from data.rooms import monitor, response, warning, watch
 from mapapp.text import lang, t
 
@@ -73,6 +74,7 @@ TABLE: dict[type[BaseException], Problem] = {
     warning.CandidateOver: Problem(409, "candidate_over"),
     warning.BadAnswer: Problem(422, "bad_input"),
     watch.NotThere: NOT_THERE,
+    handlers.NoSuchDeadLetter: NOT_THERE,
     watch.NoReason: Problem(403, "no_reason"),
     psycopg.OperationalError: AWAY,
 }

@@ -114,6 +114,7 @@ class Hub:
         self._frames: dict[int, bytes] = {}
         self._ready = asyncio.Event()
         self._figures: dict[Scope, tuple[float, db.Row]] = {}
+        self._roles: list[dict[str, Any]] = []
         self._is_closing = False
         self.last_seq = 0
         self.read_at: datetime | None = None
@@ -131,6 +132,15 @@ class Hub:
     @property
     def clients(self) -> Iterable[Client]:
         return [client for group in self._groups.values() for client in group]
+
+    @property
+    def count(self) -> int:
+        """Open streams."""
+        return sum(len(group) for group in self._groups.values())
+
+    def roles(self) -> list[dict[str, Any]]:
+        """Which parts of the product are up, as last asked (at most two ticks ago)."""
+        return self._roles
 
     @property
     def is_alive(self) -> bool:
@@ -290,6 +300,7 @@ class Hub:
 
     async def _tick_for_ever(self) -> None:
         count = 0
+        self._roles = await roles(self.services)
         while True:
             await asyncio.sleep(TICK_S)
             count += 1
@@ -303,10 +314,10 @@ class Hub:
             await self._tick()
 
     async def _tick(self) -> None:
-        known = await roles(self.services) if self._groups else []
+        self._roles = await roles(self.services)
         for (permissions, scope), clients in list(self._groups.items()):
             body = self.tick_body(permissions, scope)
-            body["roles"] = known
+            body["roles"] = self._roles
             self._push_all(list(clients), None, frame("tick", outbox.dumps(body)))
         self._lag_ms = 0.0
 

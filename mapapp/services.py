@@ -32,6 +32,16 @@ class Services:
     hub: Hub
     metrics: Metrics
 
+    @contextmanager
+    def act(self, scope: Scope) -> Iterator[db.Connection]:
+        """A transaction in `scope` that changes something; after its commit every browser is told."""
+        with db.scoped(self.pool, scope) as conn:
+            yield conn
+        try:
+            self.redis.publish(outbox.WAKE, 0)
+        except (redis.RedisError, OSError):
+            return  # every web process looks once a second anyway
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
@@ -62,12 +72,8 @@ class Visit:
     @contextmanager
     def act(self) -> Iterator[db.Connection]:
         """A transaction that changes something; after its commit every browser is told."""
-        with self.transaction() as conn:
+        with self.services.act(self.principal.scope if self.principal else Scope()) as conn:
             yield conn
-        try:
-            self.services.redis.publish(outbox.WAKE, 0)
-        except (redis.RedisError, OSError):
-            return  # every web process looks once a second anyway
 
 
 VISIT: ContextVar[Visit] = ContextVar("campus_visit")

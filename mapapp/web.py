@@ -14,12 +14,12 @@ import anyio.to_thread
 import redis.asyncio
 import structlog
 import uvicorn
-from dash import ClientsideFunction, Dash
+from dash import ClientsideFunction, Dash, set_props
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from data.core import access, db
+from data.core import access, db, log
 from data.core.settings import Settings
 from data.core.stream import connect
 
@@ -173,8 +173,11 @@ def _off_loop(function: Any) -> Any:
 
 
 def _callback_failed(err: Exception) -> None:
-    _LOG.error("callback failed", exc_info=err)
-    raise err
+    """Say on the page what went wrong in a callback, and what to do; what nobody foresaw is logged with its trace."""
+    problem = errors.problem_of(err)
+    if problem is errors.INTERNAL:
+        _LOG.error("callback failed", exc_info=err)
+    set_props(pages.PROBLEM, {"children": pages.trouble(problem.key)})
 
 
 class Server(uvicorn.Server):
@@ -190,7 +193,7 @@ class Server(uvicorn.Server):
                 http="httptools",
                 ws="none",
                 lifespan="on",
-                log_level="warning",
+                log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -210,4 +213,5 @@ class Server(uvicorn.Server):
 
 def serve(settings: Settings, fd: int) -> None:
     """Serve until SIGTERM or SIGINT on the listening socket `fd`, which was bound before anything else was started."""
+    log.configure()
     Server(create_app(settings)).run(sockets=[socket.socket(fileno=fd)])

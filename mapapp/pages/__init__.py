@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import secrets
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,6 +15,7 @@ from dash.development.base_component import Component
 
 from mapapp import registry
 from mapapp.pages import admin, wall  # noqa: F401  they register themselves
+from mapapp.text import t
 
 LOCATION, PLACE, PROBLEM = "campus-location", "campus-page", "campus-problem"
 ROUTER = f"{PLACE}.children"
@@ -28,6 +30,12 @@ def shell() -> Component:
             html.Div(id=PLACE),
         ]
     )
+
+
+def trouble(key: str) -> Component:
+    """What went wrong in a callback; it goes away by itself, the next one comes anew."""
+    said = [html.Strong(t(f"error.{key}")), " ", t(f"error.{key}.next")]
+    return html.Div(said, key=secrets.token_hex(4), className="campus-problem")
 
 
 def show(page: registry.Page, query: str) -> Component:

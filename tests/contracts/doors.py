@@ -7,7 +7,7 @@ A city of two districts stands behind them. `HERE` is a school of the district t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -142,21 +142,35 @@ CASES: dict[tuple[str, str], Case] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackCase:
-    """A callback with inputs from the side; the answer about THERE to the person of HERE must not name THERE."""
+    """A callback with inputs from the side: its answer names HERE to the person of HERE, and never THERE.
+
+    Attributes:
+        because: why there is nothing of a place in the answer, if so.
+    """
 
     inputs: Callable[[Side], list[dict[str, Any]]]
-    more: dict[str, Any] = field(default_factory=dict)
+    because: str = ""
 
 
 def _value(component: str, prop: str, value: Any) -> dict[str, Any]:
     return {"id": component, "property": prop, "value": value}
 
 
+_CLOCK = _value("admin-clock", "n_intervals", 1)
 CALLBACKS: dict[str, CallbackCase] = {
     "wall-results.children": CallbackCase(
         inputs=lambda side: [_value("wall-search", "value", side.school["name_en"]), _value("wall-search-lang", "data", "en")]
     ),
     "wall-card-body.children": CallbackCase(
         inputs=lambda side: [_value("wall-school", "data", {"school_id": side.school["school_id"], "lang": "en"})]
+    ),
+    "admin-status.children": CallbackCase(inputs=lambda side: [_CLOCK], because="parts of the product, no place"),
+    "admin-dead.children": CallbackCase(
+        inputs=lambda side: [_CLOCK, _value("admin-outcome", "children", None)], because="bytes nobody could place; asked for by permission"
+    ),
+    "admin-outcome.children": CallbackCase(inputs=lambda side: [[]], because="bytes nobody could place; asked for by permission"),
+    "admin-unassigned.children": CallbackCase(inputs=lambda side: [_CLOCK], because="shown to those who see the whole city only"),
+    "admin-audit.children": CallbackCase(
+        inputs=lambda side: [_value("admin-older", "n_clicks", 0)], because="acts of people; asked for by permission"
     ),
 }
