@@ -57,7 +57,7 @@ def build(seed: int, *, known: people.Passwords, schools: int = site.SCHOOLS, da
     view = visibility.visible(watch.point, watch.azimuth_deg, watch.fov_deg, watch.range_m, inside.building)
     kit = equipment.kit(sites, school, inside, ground.codes, data_dir)
     beats = people.beats(street)
-    moving = forces.moving_districts(ground, sites, people.MOVING_UNITS)
+    moving = forces.moving_districts(seed, sites, people.MOVING_UNITS)
     lines = rounds.routes(sites, inside)
     found = [
         *places.ground_tables(seed, districts, streets, ground),

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable
 from datetime import date, datetime
-from pathlib import Path
 
 from data.core import db, queries
-from data.core.secret import demo_password, write_secret
+from data.core.secret import demo_password
 from data.core.settings import Settings
-from data.demo import gate, history, people, tables
-from data.demo.city import City, build
+from data.demo import gate, history, people, scripts, tables
+from data.demo.city import build
 from data.demo.sites import SCHOOLS
-from devices.demo import modules_file
 
 SEED = 20_180_901
-
-
-def tokens_file(settings: Settings) -> Path:
-    """Where the players find their API tokens, 0600: JSON, login to token."""
-    return settings.secret_dir / "demo-tokens.json"
 
 
 def _say(text: str) -> None:
@@ -61,16 +52,6 @@ def load(
         said(f"history: {rows} rows in all")
         gate.seed_gate(conn, settings, city.gate_cameras)
         conn.execute(sql["analyze_city"])
-    _write_files(settings, city, known)
+        scripts.write(settings, city, known, seed)  # before the commit: a city without its players' files could not be mended
     said("done")
     return True
-
-
-def _write_files(settings: Settings, city: City, known: people.Passwords) -> None:
-    """What the players read: their modules and their tokens."""
-    target = modules_file(settings.data_dir)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(".part")
-    part.write_text(json.dumps(city.modules, ensure_ascii=False, indent=0), encoding="utf-8")
-    os.replace(part, target)
-    write_secret(tokens_file(settings), json.dumps(known.tokens))

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from data.core.access import ROLES
 from data.core.events import event_id_of
+from data.demo import people
 from data.demo.rhythm import DAYS, HOUR_US, MINUTE_US, SECOND_US, Past, stamps
 from data.demo.tables import Table
 
@@ -72,8 +72,7 @@ def tables(seed: int, past: Past, school: Table, point: Table) -> tuple[list[Tab
     device = np.asarray(point.columns["device_id"])[row]
     channel = np.asarray(point.columns["channel"])[row]
     code = [f"M-{school.columns['code'][number - 1]}" for number in device.tolist()]
-    roles = list(ROLES)
-    takes = np.array([roles.index("dispatcher") + 1, roles.index("commander") + 1])
+    takes = np.array([people.number_of("dispatcher"), people.number_of("commander")])
     by = takes[(rng.random(count) < 0.15).astype(int)]
     spooled, stored, raised = (stamps(when + late) for late in (2_000, 9_000, 11_000))
     event_at = stamps(when)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,13 @@ import psycopg
 import shapely
 
 from data.demo import packed
-from data.demo.lattice import SPEED_KMH, Ground
+from data.demo.lattice import Ground
 from data.demo.packed import Column
 from data.demo.past_duty import Patrols
 from data.demo.rhythm import DAYS, HOUR_US, SECOND_US, TRACK_DAYS, Past
 from data.demo.sites import SCHOOLS
 from data.demo.tables import degrees
+from data.demo.traffic import Roads
 
 TRACKED_SCHOOLS = 160
 PATROL_STEP_S, UNIT_STEP_S = 10, 60
@@ -72,37 +72,13 @@ def _unit_fixes(conn: psycopg.Connection[Any], rng: np.random.Generator, past: P
         for midnight in past.midnight_us[-TRACK_DAYS:]
     ]
     at = np.concatenate(moments)
-    roads = Roads(ground)
-    starts = shapely.STRtree(np.asarray(shapely.points(ground.nodes))).nearest(np.asarray(shapely.points(units)))
-    tracks = [np.array([place for place, _ in zip(roads.drive(rng, int(start), UNIT_STEP_S), at, strict=False)]) for start in starts]
+    roads, step_s = Roads(ground), np.arange(len(at)) * UNIT_STEP_S
+    tracks = []
+    for place in units:
+        crossings, at_s = roads.way(rng, roads.crossing(place), float(step_s[-1]))
+        tracks.append(np.column_stack([np.interp(step_s, at_s, crossings[:, 0]), np.interp(step_s, at_s, crossings[:, 1])]))
     metres = np.concatenate(tracks) + rng.normal(0, 4.0, (len(tracks) * len(at), 2))
     return packed.copy(conn, "fix", {
         "unit_id": Column("int4", np.repeat(np.arange(1, len(units) + 1), len(at))),
         **_common(np.tile(at, len(units)), np.full(len(metres), 9.0), metres),
     })  # fmt: skip
-
-
-class Roads:
-    """The road graph as somebody drives it: at every crossing a turn, seldom back."""
-
-    def __init__(self, ground: Ground) -> None:
-        self.nodes = ground.nodes
-        self._next: list[list[tuple[int, float]]] = [[] for _ in range(len(ground.nodes))]
-        for (start, end), road_class in zip(ground.edges.tolist(), ground.road_class.tolist(), strict=True):
-            speed_m_s = SPEED_KMH[road_class] / 3.6 * 0.55  # lights and traffic
-            self._next[start].append((end, speed_m_s))
-            self._next[end].append((start, speed_m_s))
-
-    def drive(self, rng: np.random.Generator, start: int, step_s: float) -> Iterator[np.ndarray]:
-        """Positions (x, y) in metres every `step_s` seconds, without end, from the crossing `start`."""
-        before, here, left_s = -1, start, 0.0
-        while True:
-            ways = [way for way in self._next[here] if way[0] != before] or self._next[here]
-            there, speed_m_s = ways[int(rng.integers(len(ways)))]
-            span = self.nodes[there] - self.nodes[here]
-            takes_s = float(np.hypot(*span)) / speed_m_s
-            while left_s < takes_s:
-                yield self.nodes[here] + span * (left_s / takes_s)
-                left_s += step_s
-            left_s -= takes_s
-            before, here = here, there

@@ -122,14 +122,19 @@ def account_table(
     return Table(name="account", identity="account_id", columns={name: [row[name] for row in rows] for name in rows[0]}, geometry=())
 
 
+def number_of(role: str) -> int:
+    """Account id of the account one can log in with as `role`."""
+    return [name for name in access.ROLES if name != "recorder"].index(role) + 1
+
+
 def owner_of(school: int) -> int:
     """Account id of the owner of a school's cells; school 1 belongs to the account one can log in with."""
-    return [role for role in access.ROLES if role != "recorder"].index("grid-owner") + 1 if school == 1 else FIRST_OWNER + school
+    return number_of("grid-owner") if school == 1 else FIRST_OWNER + school
 
 
 def officer_of(beat: int) -> int:
     """Account id of the officer of a beat, numbered from 1."""
-    return [role for role in access.ROLES if role != "recorder"].index("officer") + 1 if beat == 1 else FIRST_OFFICER + beat
+    return number_of("officer") if beat == 1 else FIRST_OFFICER + beat
 
 
 def token_table(known: Passwords, unit_count: int) -> Table:

@@ -13,6 +13,11 @@ def polygons(rings: np.ndarray) -> np.ndarray:
     return cast(np.ndarray, shapely.polygons(rings))
 
 
+def points(places: np.ndarray) -> np.ndarray:
+    """(n,) points from (n, 2)."""
+    return cast(np.ndarray, shapely.points(places))
+
+
 def lines(points: np.ndarray) -> np.ndarray:
     """(n,) lines from (n, points, 2)."""
     return cast(np.ndarray, shapely.linestrings(points))
