@@ -11,16 +11,55 @@ from dataclasses import dataclass, field
 
 PUBLIC = "public"  # said, never implied
 
-PERMISSIONS = frozenset({
-    "wall.view", "place.view", "place.import", "alarm.view", "alarm.acknowledge", "alarm.close",
-    "device.view", "device.command", "device.report", "camera.view", "camera.live", "unit.view", "unit.report",
-    "hazard.view", "duty.view", "patrol.view", "position.report", "sos.raise", "score.view",
-    "candidate.view", "candidate.answer", "register.view", "register.sponsor", "register.approve", "gate.configure",
-    "deadletter.view", "deadletter.replay", "audit.view", "account.manage", "status.view", "profile.view",
-})
+PERMISSIONS = frozenset(
+    {
+        "wall.view",
+        "place.view",
+        "place.import",
+        "alarm.view",
+        "alarm.acknowledge",
+        "alarm.close",
+        "device.view",
+        "device.command",
+        "device.report",
+        "camera.view",
+        "camera.live",
+        "unit.view",
+        "unit.report",
+        "hazard.view",
+        "duty.view",
+        "patrol.view",
+        "position.report",
+        "sos.raise",
+        "score.view",
+        "candidate.view",
+        "candidate.answer",
+        "register.view",
+        "register.sponsor",
+        "register.approve",
+        "gate.configure",
+        "deadletter.view",
+        "deadletter.replay",
+        "audit.view",
+        "account.manage",
+        "status.view",
+        "profile.view",
+    }
+)
 
-_SEE = {"wall.view", "place.view", "alarm.view", "device.view", "camera.view", "unit.view", "hazard.view",
-        "duty.view", "patrol.view", "status.view", "profile.view"}
+_SEE = {
+    "wall.view",
+    "place.view",
+    "alarm.view",
+    "device.view",
+    "camera.view",
+    "unit.view",
+    "hazard.view",
+    "duty.view",
+    "patrol.view",
+    "status.view",
+    "profile.view",
+}
 _ACT = {"alarm.acknowledge", "alarm.close", "device.command", "camera.live"}
 _PHONE = {"position.report", "sos.raise", "profile.view"}
 
@@ -29,12 +68,27 @@ ROLES: dict[str, frozenset[str]] = {
     "dispatcher": frozenset(_SEE | _ACT | {"candidate.view", "candidate.answer"}),
     "supervisor": frozenset(_SEE | _ACT | {"candidate.view", "candidate.answer", "score.view", "audit.view", "deadletter.view"}),
     "unit": frozenset({"alarm.view", "place.view", "unit.view", "unit.report"} | _PHONE),
-    "grid-owner": frozenset({"wall.view", "place.view", "hazard.view", "camera.view", "patrol.view", "duty.view", "alarm.view", "status.view"} | _PHONE),
+    "grid-owner": frozenset(
+        {"wall.view", "place.view", "hazard.view", "camera.view", "patrol.view", "duty.view", "alarm.view", "status.view"} | _PHONE
+    ),
     "district-leader": frozenset(_SEE | {"score.view"}),
     "school": frozenset(_SEE | {"camera.live", "sos.raise", "position.report", "alarm.acknowledge"}),
     "guard": frozenset({"place.view", "alarm.view", "duty.view", "patrol.view", "hazard.view"} | _PHONE),
     "officer": frozenset(_SEE | _PHONE | {"camera.live", "score.view"}),
-    "assessor": frozenset({"wall.view", "place.view", "hazard.view", "patrol.view", "duty.view", "camera.view", "device.view", "score.view", "status.view", "profile.view"}),
+    "assessor": frozenset(
+        {
+            "wall.view",
+            "place.view",
+            "hazard.view",
+            "patrol.view",
+            "duty.view",
+            "camera.view",
+            "device.view",
+            "score.view",
+            "status.view",
+            "profile.view",
+        }
+    ),
     "registrar": frozenset({"place.view", "register.view", "register.sponsor", "candidate.view", "profile.view"}),
     "approver": frozenset({"place.view", "register.view", "register.approve", "gate.configure", "profile.view"}),
     "auditor": frozenset({"audit.view", "deadletter.view", "status.view", "profile.view"}),

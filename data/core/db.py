@@ -27,16 +27,22 @@ select set_config('campus.city', %(city)s, true), set_config('campus.districts',
 
 def pool(dsn: str, *, low: int = 1, high: int = 8) -> psycopg_pool.ConnectionPool[Connection]:
     """A pool of connections that give rows as dicts and speak UTC. Opens in the background, survives a restart of PostgreSQL."""
-    return psycopg_pool.ConnectionPool(
-        dsn, min_size=low, max_size=high, open=True, timeout=5, reconnect_timeout=3600, check=psycopg_pool.ConnectionPool.check_connection,
-        connection_class=psycopg.Connection[Row],
+    return psycopg_pool.ConnectionPool[Connection](
+        dsn,
+        min_size=low,
+        max_size=high,
+        open=True,
+        timeout=5,
+        reconnect_timeout=3600,
+        check=psycopg_pool.ConnectionPool[Connection].check_connection,
+        connection_class=Connection,
         kwargs={"row_factory": dict_row, "options": "-c timezone=UTC -c statement_timeout=30000"},
     )
 
 
 def connect(dsn: str) -> Connection:
     """One connection of its own, rows as dicts, UTC."""
-    return psycopg.connect(dsn, row_factory=dict_row, options="-c timezone=UTC", connect_timeout=5)
+    return Connection.connect(dsn, row_factory=dict_row, options="-c timezone=UTC", connect_timeout=5)
 
 
 @contextmanager
