@@ -48,7 +48,7 @@ CELLS = register(
         signs=(
             Sign(key="layer.cells.clear", shape="square", colour="ok"),
             Sign(key="layer.cells.hazard", shape="square-dot", colour="attention"),
-            Sign(key="layer.cells.critical", shape="square-dot", colour="critical"),
+            Sign(key="layer.cells.critical", shape="square-dots", colour="critical"),
             Sign(key="layer.cells.unowned", shape="hatch", colour="candidate"),
         ),
     )

@@ -122,33 +122,33 @@ where s.school_id = %(feature_id)s::integer
 group by s.school_id, d.district_code;
 
 -- name: campuses_tile
--- Campuses, the schools' own buildings and gates as vector tile layers.
--- scope: visible_school
+-- Campuses, the schools' own buildings and gates as vector tile layers; a campus in the tile brings what stands on it.
+-- scope: stamped
 with tile as (
-  select ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer) as edge
+  select ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer) as edge,
+         ST_Transform(ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer, margin => 0.03125), 4326) as box
 ),
-campus_part as (
-  select c.school_id, ST_AsMVTGeom(ST_Transform(c.geom, 3857), tile.edge, 4096, 64) as geom
-  from campus c, tile
+seen as materialized (
+  select c.school_id, c.geom
+  from campus c
   where c.geom && ST_Transform(ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer, margin => 0.03125), 4326)
     and ((select current_setting('campus.city')) = '1'
       or c.district_code = any ((select string_to_array(current_setting('campus.districts'), ','))::text[])
       or c.street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[])
       or c.school_id = any ((select string_to_array(current_setting('campus.schools'), ','))::integer[]))
 ),
+campus_part as (
+  select seen.school_id, ST_AsMVTGeom(ST_Transform(seen.geom, 3857), tile.edge, 4096, 64) as geom from seen, tile
+),
 building_part as (
   select b.building_id, b.kind, b.name_zh as zh, b.name_en as en, ST_AsMVTGeom(ST_Transform(b.geom, 3857), tile.edge, 4096, 64) as geom
-  from building b, tile
-  where %(z)s::integer >= 14
-    and b.geom && ST_Transform(ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer, margin => 0.03125), 4326)
-    and b.school_id in (select school_id from visible_school)
+  from tile, building b
+  where %(z)s::integer >= 14 and b.school_id in (select school_id from seen) and b.geom && tile.box
 ),
 gate_part as (
   select g.gate_id, g.is_main, g.name_zh as zh, g.name_en as en, ST_AsMVTGeom(ST_Transform(g.geom, 3857), tile.edge, 4096, 64) as geom
-  from tile, campus c join gate g using (school_id)
-  where %(z)s::integer >= 14
-    and c.geom && ST_Transform(ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer, margin => 0.03125), 4326)
-    and c.school_id in (select school_id from visible_school)
+  from tile, gate g
+  where %(z)s::integer >= 14 and g.school_id in (select school_id from seen)
 )
 select coalesce((select ST_AsMVT(p, 'campus', 4096, 'geom', 'school_id') from campus_part p where geom is not null), '')
     || coalesce((select ST_AsMVT(p, 'building', 4096, 'geom', 'building_id') from building_part p where geom is not null), '')
