@@ -85,10 +85,20 @@ def rank(name: _Name, words: list[str]) -> int | None:
             found = 4
         elif word in name.code:
             found = 5
+        elif len(word) > 1 and not word.isascii() and _in_order(word, name.zh):
+            found = 6
+        elif len(word) > 2 and _in_order(word, name.initials):
+            found = 7
         else:
             return None
         worst = max(worst, found)
     return worst
+
+
+def _in_order(word: str, text: str) -> bool:
+    """Whether the characters of `word` come in `text` in this order: people leave out the district's or the level's word."""
+    rest = iter(text)
+    return all(letter in rest for letter in word)
 
 
 def search(conn: db.Connection, text: str, *, limit: int = 20) -> list[Row]:

@@ -48,9 +48,8 @@ def test_the_auditor_reads_dead_letters_and_replays_none(browser, buried):
 
 
 def test_parts_and_workers_are_shown(browser, rows):
-    rows.execute(
-        "insert into worker (worker, state, beat) values ('devices-7', 'silent', '{\"modules\": 12, \"late_p99_ms\": 41.7, \"spool_waiting\": 3}')"
-    )
+    beat = '{"modules": 12, "late_p99_ms": 41.7, "spool_waiting": 3}'
+    rows.execute("insert into worker (worker, state, beat) values ('devices-7', 'silent', %s)", (beat,))
     shown = browser("admin", is_city=True, lang="en").callback("admin-status.children", CLOCK).text
     assert "devices-7" in shown
     assert "42 ms" in shown
@@ -58,11 +57,8 @@ def test_parts_and_workers_are_shown(browser, rows):
 
 
 def test_events_nobody_can_place_are_shown_to_those_of_the_whole_city(browser, rows):
-    event = builders.make_event(rows, "nobody-knows")
-    rows.execute(
-        "insert into event (event_id, kind, source, seq, subject, event_at, is_assigned) values ('0123456789abcdef', 'alarm.raised', 'x', 1, 'stray', now(), false)"
-    )
-    assert event.subject == "nobody-knows"
+    with db.scoped(rows, db.CITY) as conn:
+        handlers.store(conn, [builders.an_event("stray")])
     assert "stray" in browser("admin", is_city=True).callback("admin-unassigned.children", CLOCK).text
     assert "stray" not in browser("officer", districts=("440304",)).callback("admin-unassigned.children", CLOCK).text
 
