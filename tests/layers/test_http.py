@@ -35,30 +35,32 @@ def versions(person):
     return {entry["id"]: entry["version"] for entry in person.get("/tiles").json()}
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/tiles/cameras/12/abc/1", 422),
-        ("/tiles/cameras/12/1.5/1", 422),
-        ("/tiles/cameras/-1/0/0", 422),
-        ("/tiles/cameras/12/99999999/1", 422),
-        ("/tiles/cameras/12/4096/1", 404),
-        ("/tiles/cameras/12/1/4096", 404),
-        ("/tiles/cameras/11/1/1", 404),
-        ("/tiles/cameras/16/1/1", 404),
-        ("/tiles/cameras/99/1/1", 404),
-        ("/tiles/nothing/12/1/1", 404),
-        ("/tiles/schools/12/1/1", 404),
-        ("/tiles/cameras", 404),
-        ("/tiles/cameras/feature/999999", 404),
-        ("/tiles/cameras/feature/x", 422),
-        ("/tiles/camera-states/feature/1", 404),
-    ],
-)
-def test_an_address_that_is_none_is_refused_clearly(browser, city, path, status):
-    answer = browser("commander", is_city=True).get(path)
-    assert answer.status_code == status
-    assert answer.json()["error"]
+REFUSED = {
+    "/tiles/cameras/12/abc/1": 422,
+    "/tiles/cameras/12/1.5/1": 422,
+    "/tiles/cameras/-1/0/0": 422,
+    "/tiles/cameras/12/99999999/1": 422,
+    "/tiles/cameras/12/4096/1": 404,
+    "/tiles/cameras/12/1/4096": 404,
+    "/tiles/cameras/11/1/1": 404,
+    "/tiles/cameras/16/1/1": 404,
+    "/tiles/cameras/99/1/1": 404,
+    "/tiles/nothing/12/1/1": 404,
+    "/tiles/schools/12/1/1": 404,
+    "/tiles/cameras": 404,
+    "/tiles/cameras/feature/999999": 404,
+    "/tiles/cameras/feature/x": 422,
+    "/tiles/camera-states/feature/1": 404,
+}
+
+
+def test_an_address_that_is_none_is_refused_clearly(browser, city, subtests):
+    person = browser("commander", is_city=True)
+    for path, status in REFUSED.items():
+        with subtests.test(path=path):
+            answer = person.get(path)
+            assert answer.status_code == status
+            assert answer.json()["error"]
 
 
 def test_a_tile_asked_by_its_version_may_be_kept_for_ever(browser, city):

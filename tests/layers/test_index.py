@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from data.core import db, queries
 from data.core.access import Scope
 from tests.layers import decode
@@ -46,15 +44,14 @@ def bitmaps(plan):
         yield from bitmaps(part)
 
 
-@pytest.mark.parametrize("statement", sorted(BY_INDEX))
-@pytest.mark.parametrize("who", sorted(WHO))
-def test_a_tile_is_found_by_the_spatial_index(small_city, statement, who):
+def test_a_tile_is_found_by_the_spatial_index(small_city, subtests):
     tile = decode.tile_at(114.06, 22.55, 15)
-    with small_city.connect() as conn, db.scoped(conn, WHO[who]):
+    with small_city.connect() as conn:
         # The small city's tables fit a few pages: without this the planner reads them whole, rightly.
-        conn.execute("set local enable_seqscan = off")
-        row = conn.execute("explain (format json) " + queries.load("layers")[statement], tile.sql).fetchone()
-    plan = row["QUERY PLAN"]
-    plan = json.loads(plan) if isinstance(plan, str) else plan
-    used = {table for table, index in scans(plan[0]["Plan"]) if index.endswith("geom_idx")}
-    assert used >= BY_INDEX[statement]
+        conn.execute("set enable_seqscan = off")
+        for statement, tables in BY_INDEX.items():
+            for who, scope in WHO.items():
+                with subtests.test(statement=statement, who=who), db.scoped(conn, scope):
+                    row = conn.execute("explain (format json) " + queries.load("layers")[statement], tile.sql).fetchone()
+                    plan = json.loads(row["QUERY PLAN"]) if isinstance(row["QUERY PLAN"], str) else row["QUERY PLAN"]
+                    assert {table for table, index in scans(plan[0]["Plan"]) if index.endswith("geom_idx")} >= tables
