@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from re import Pattern
 from typing import Any
@@ -204,15 +205,23 @@ class Guard:
     def _with_headers(self, scope: Mapping[str, Any], send: Send) -> Send:
         extra = headers.security(self._policy(), is_tls=self._is_tls)
         kept = headers.caching(scope["path"], scope.get("query_string", b""))
+        metrics, begun, root = self._services.metrics, time.monotonic(), _root(scope["path"])
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
+                metrics.requests.labels(root, str(message["status"])).inc()
+                metrics.seconds.labels(root).observe(time.monotonic() - begun)
                 own = [pair for pair in message.get("headers", []) if pair[0].lower() != b"server"]
                 names = {name.lower() for name, _ in own}
                 message["headers"] = own + extra + ([] if b"cache-control" in names else [kept])
             await send(message)
 
         return add
+
+
+def _root(path: str) -> str:
+    """The kind of door a path belongs to, for the figures: never the path itself, of which there are too many."""
+    return next((root.strip("/") for root in API_ROOTS if path.startswith(root)), "page")
 
 
 def home_of(principal: access.Principal) -> str:

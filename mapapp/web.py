@@ -27,6 +27,7 @@ from data.core.stream import connect
 from mapapp import api, errors, guard, headers, health, login, pages, registry, stream, text, tiles  # noqa: F401
 from mapapp.live import Hub
 from mapapp.metrics import Metrics
+from mapapp.pack import Pack
 from mapapp.services import Services
 
 ASSETS = Path(__file__).parent / "assets"
@@ -142,7 +143,7 @@ def create_app(settings: Settings) -> FastAPI:
     build = app.build_middleware_stack
     # Outermost, outside the server's own error page as well: nothing answers without the guard's headers.
     app.build_middleware_stack = lambda: guard.Guard(  # type: ignore[method-assign]
-        build(), services=services, table=table, callbacks=allowed, router=pages.ROUTER, policy=lambda: policies[0]
+        Pack(build()), services=services, table=table, callbacks=allowed, router=pages.ROUTER, policy=lambda: policies[0]
     )
     app.state.dash = dash_app
     app.state.callbacks = allowed

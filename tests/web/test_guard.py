@@ -143,6 +143,16 @@ def test_scripts_travel_compressed_and_the_stream_does_not(browser):
         assert "content-encoding" not in stream.headers
 
 
+def test_a_script_is_the_same_compressed_or_not_first_time_or_kept(browser):
+    one = browser("admin", is_city=True)
+    script = one.get("/admin").text.split('src="')[1].split('"')[0].replace("&amp;", "&")
+    plain = one.get(script, **{"Accept-Encoding": "identity"})
+    packed = [one.get(script, **{"Accept-Encoding": "gzip"}) for _ in range(2)]
+    assert [answer.content for answer in packed] == [plain.content] * 2
+    assert packed[1].headers["content-type"] == plain.headers["content-type"]
+    assert "max-age=31536000" in packed[1].headers["cache-control"]
+
+
 def test_tls_makes_cookies_secure_and_asks_for_https_for_a_year():
     names = dict(headers.security("x", is_tls=True))
     assert names[b"strict-transport-security"] == b"max-age=31536000"
