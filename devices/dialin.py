@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import structlog
 
@@ -86,9 +87,8 @@ class _Guest(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._hub._guests.add(transport)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own is not a subclass
+        self._hub._guests.add(self._transport)
         self._timer = asyncio.get_running_loop().call_later(UNKNOWN_S, self._refuse)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -24,6 +24,7 @@ from devices.point import Memory, Point, Sample, Seen
 
 LEVEL_EVERY_S = 10.0  # the levels of counter and latch inputs are looked at this often, so a dead counter is found
 CLEAR_STORE_S = 5.0
+SLOT_S = 0.02
 
 
 class WrongModule(LinkError):
@@ -43,8 +44,12 @@ class Site:
 
 
 def phase_s(device: str, period_s: float) -> float:
-    """Where in the period this module is polled: the same after every restart, spread over all modules."""
-    return zlib.crc32(device.encode()) / 2**32 * period_s
+    """Where in the period this module is polled: the same after every restart, spread over all modules.
+
+    In steps of `SLOT_S`: modules that share a moment share the loop's wake-up.
+    """
+    slots = max(round(period_s / SLOT_S), 1)
+    return zlib.crc32(device.encode()) % slots * SLOT_S
 
 
 class Module:

@@ -66,6 +66,8 @@ class Outputs:
     @property
     def next_off_at(self) -> datetime | None:
         """When the next output must go off, UTC; None when none is on."""
+        if not self._running:
+            return None
         return min((running.until for running in self._running.values() if not running.is_failed_off), default=None)
 
     async def obey(self, link: ModbusLink, command: Mapping[str, Any]) -> None:

@@ -35,6 +35,7 @@ class Settings:
     tls: bool = field(default=False, metadata={"help": "serve HTTPS with the certificate made by `app.py tls`"})
     demo: bool = field(default=True, metadata={"help": "seed the demo city and start its players; 0 starts empty"})
     demo_poll_ms: int = field(default=2000, metadata={"help": "poll period of the demo modules, 100..60000 ms"})
+    demo_quiet: bool = field(default=False, metadata={"help": "the demo's buttons are pressed by people only, no module fails by itself"})
     demo_password: str = field(default="", metadata={"help": "password of the demo accounts; unset: made at first start"})
     database_url: str = field(default="", metadata={"help": "PostgreSQL of the role `app`; unset: the embedded one"})
     owner_url: str = field(default="", metadata={"help": "PostgreSQL of the owner, for `migrate` only; unset: the embedded one"})

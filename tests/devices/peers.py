@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import uvloop
 from pymodbus.framer import FramerRTU
 
 
@@ -93,4 +94,4 @@ async def peer(answer: Answer, *, is_rtu: bool = False, host: str = "127.0.0.1",
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, 20))
+    uvloop.run(asyncio.wait_for(main, 30))  # the loop the worker uses
