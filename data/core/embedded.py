@@ -141,10 +141,37 @@ class Servers:
             ServerTrouble: with the one sentence to show.
         """
         prepare(self.settings)
-        if not self.settings.database_url and self.pid("postgres") is None:
+        if not self.settings.database_url and not self._runs("postgres", self._postgres_answers):
             self._start_postgres()
-        if not self.settings.redis_url and self.pid("redis") is None:
+        if not self.settings.redis_url and not self._runs("redis", self._redis_answers):
             self._start_redis()
+
+    def _runs(self, name: str, answers: Callable[[], bool]) -> bool:
+        """Whether it runs and answers; one that is just ending with its killed program is waited for."""
+        until = time.monotonic() + START_S
+        while self.pid(name) is not None:
+            if answers():
+                return True
+            if time.monotonic() > until:
+                raise ServerTrouble(f"{name} runs (process {self.pid(name)}) and does not answer: end it and start again.")
+            time.sleep(0.05)
+        return False
+
+    def _postgres_answers(self) -> bool:
+        try:
+            psycopg.connect(self.settings.owner_socket_dsn, dbname="postgres", connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _redis_answers(self) -> bool:
+        client = redis.Redis(unix_socket_path=str(self.settings.run_dir / "redis.sock"), socket_timeout=2, retry=Retry(NoBackoff(), 0))
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+        finally:
+            client.close()
 
     def dead(self) -> list[str]:
         """Names of the servers that should run and do not."""
@@ -178,10 +205,14 @@ class Servers:
                 child.wait()
         shutil.rmtree(self.settings.run_dir, ignore_errors=True)
 
-    def _spawn(self, name: str, command: list[str], who: Account) -> subprocess.Popen[bytes]:
+    def _spawn(self, name: str, command: list[str], who: Account, ending: str) -> subprocess.Popen[bytes]:
         log = self.settings.data_dir / "log" / f"{name}.log"
         if log.exists() and log.stat().st_size > 10_000_000:
             log.replace(log.with_suffix(".log.1"))
+        # The server ends with the process that started it, even when that is killed: no orphan keeps the data directory.
+        setpriv = shutil.which("setpriv", path=os.defpath)
+        if setpriv:
+            command = [setpriv, "--pdeathsig", ending, *command]
         with log.open("ab") as out:
             # A session of its own: Ctrl-C in the terminal reaches `up`, which then stops the servers in order.
             child = subprocess.Popen(
@@ -272,7 +303,7 @@ class Servers:
             command += ["-c", f"{key}={value}"]
         log = self.settings.data_dir / "log/postgres.log"
         before = log.stat().st_size if log.exists() else 0
-        child = self._spawn("postgres", command, who)
+        child = self._spawn("postgres", command, who, "INT")
         until = time.monotonic() + START_S
         while True:
             try:
@@ -336,8 +367,8 @@ class Servers:
             "",
         ]
         for attempt in (1, 2):
-            child = self._spawn("redis", command, who)
-            if self._redis_answers(child, socket):
+            child = self._spawn("redis", command, who, "TERM")
+            if self._redis_comes(child):
                 return
             said = _tail(self.settings.data_dir / "log/redis.log")
             if attempt == 2 or "No space left" in said:
@@ -348,17 +379,12 @@ class Servers:
             folder.rename(folder.with_name("redis.unreadable"))
             _own(folder, who, 0o700)
 
-    def _redis_answers(self, child: subprocess.Popen[bytes], socket: Path) -> bool:
+    def _redis_comes(self, child: subprocess.Popen[bytes]) -> bool:
         until = time.monotonic() + START_S
         while child.poll() is None and time.monotonic() < until:
-            client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
-            try:
-                if client.ping():
-                    return True
-            except redis.RedisError:
-                time.sleep(0.02)
-            finally:
-                client.close()
+            if self._redis_answers():
+                return True
+            time.sleep(0.02)
         return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -222,6 +223,22 @@ def test_a_full_disk_is_said_in_one_sentence(own, size):
     own.data_dir.mkdir()
     said = _in_mount(f"mount -t tmpfs -o size={size} none {own.data_dir}", own.data_dir)
     assert said == f"The disk is full: free some space under {own.data_dir} and start again."
+
+
+def test_servers_end_with_a_program_that_is_killed(own, wait_for):
+    code = (
+        "import sys, time; from data.core import embedded, settings;"
+        "servers = embedded.Servers(settings.read({'DATA_DIR': sys.argv[1], 'DEMO': '0'}), durable=False); servers.start();"
+        "print(servers.pid('postgres'), servers.pid('redis'), flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(own.data_dir)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        pids = [int(word) for word in program.stdout.readline().split()]
+        program.kill()
+        program.wait()
+    assert len(pids) == 2
+    wait_for(lambda: not any(process.alive(pid) for pid in pids), 10)
+    shutil.rmtree(own.run_dir)
 
 
 def test_a_secret_is_whole_and_closed_from_the_first_byte(tmp_path):
