@@ -109,3 +109,10 @@ def city(settings: Settings, _city_template: Database) -> Iterator[Database]:
 def city_database(settings: Settings, _city_template: Database) -> Iterator[Database]:
     with _copied(settings, _city_template) as copy:
         yield copy
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that is the first to ask for a city must not be blamed for the time the city takes."""
+    for item in items:
+        if {"city", "city_database", "small_city"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.timeout(120, func_only=True))
