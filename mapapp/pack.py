@@ -1,4 +1,4 @@
-"""Our own files and the framework's, compressed once and kept: 2.5 MB of scripts squeezed anew for every page would hold up the live stream."""
+"""Our own files and the framework's, compressed once: squeezing 2.5 MB of scripts anew for every page would hold up the live stream."""
 
 from __future__ import annotations
 

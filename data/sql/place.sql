@@ -56,22 +56,26 @@ union all
  group by a.account_id order by count(*) desc, a.account_id limit 5);
 
 -- name: card_gates
+-- The gates of a school, the main one first.
 -- scope: visible_school
 select g.gate_id, g.name_zh, g.name_en, g.is_main, ST_X(g.geom) as lon, ST_Y(g.geom) as lat
 from gate g join visible_school using (school_id) where g.school_id = %(school_id)s order by g.is_main desc, g.gate_id;
 
 -- name: card_posts
+-- The guard posts of a school with their hours.
 -- scope: visible_school
 select p.post_id, p.gate_id, p.name_zh, p.name_en, p.radius_m, to_char(p.starts_at_local, 'HH24:MI') as starts_at_local,
        to_char(p.ends_at_local, 'HH24:MI') as ends_at_local, ST_X(p.geom) as lon, ST_Y(p.geom) as lat
 from post p join visible_school using (school_id) where p.school_id = %(school_id)s order by p.post_id;
 
 -- name: card_devices
+-- The devices of a school, those that are not up first.
 -- scope: visible_school
 select x.device_id, x.code, x.kind, x.state, x.state_reason as reason, x.state_at, x.seen_at, x.demo
 from device x join visible_school using (school_id) where x.school_id = %(school_id)s and x.is_enabled order by x.state = 'up', x.code;
 
 -- name: card_cameras
+-- The cameras of a school, those that are not ok first.
 -- scope: visible_school
 select c.camera_id, c.code, c.name_zh, c.name_en, c.state, c.state_reason as reason, c.state_at, c.seen_at, c.evidence,
        c.worker <> '' as has_picture, ST_X(c.geom) as lon, ST_Y(c.geom) as lat, c.demo
