@@ -24,14 +24,27 @@ def write_secret(path: Path, text: str) -> None:
     part.replace(path)
 
 
+def _demo_password_file(settings: Settings) -> Path:
+    return settings.secret_dir / "demo-password"
+
+
+def kept_demo_password(settings: Settings) -> str:
+    """The password the demo accounts have now; "" before they exist."""
+    try:
+        return _demo_password_file(settings).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def keep_demo_password(settings: Settings, password: str) -> None:
+    """Remember what the demo accounts were given."""
+    write_secret(_demo_password_file(settings), password + "\n")
+
+
 def demo_password(settings: Settings) -> str:
-    """The password of the demo accounts: the setting, else the one made at the first start."""
-    kept = settings.secret_dir / "demo-password"
+    """The password the demo accounts shall have: the setting, else the one made at the first start."""
     if settings.demo_password:
         return settings.demo_password
-    try:
-        return kept.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        made = secrets.token_urlsafe(9)
-        write_secret(kept, made + "\n")
-        return made
+    if not kept_demo_password(settings):
+        keep_demo_password(settings, secrets.token_urlsafe(9))
+    return kept_demo_password(settings)

@@ -25,11 +25,11 @@ from typing import IO
 
 import psycopg
 
-from data.core import migrate, queries, tls
+from data.core import db, migrate, queries, session, tls
 from data.core.embedded import Servers, ServerTrouble, prepare
 from data.core.osuser import product_account
 from data.core.process import end_leftover
-from data.core.secret import demo_password
+from data.core.secret import demo_password, keep_demo_password, kept_demo_password
 from data.core.settings import Settings
 from data.core.supervise import Crew, Role
 
@@ -213,6 +213,7 @@ def _seed(settings: Settings, code: Path, python: Path, env: dict[str, str], say
         if loader.wait():
             full = f"; the disk under {settings.data_dir} is nearly full" if _free(settings) < FREE_LEAST_BYTES else ""
             raise CannotStart(f"The demo city could not be loaded, see above{full}. DEMO=0 ./run starts without it.")
+        keep_demo_password(settings, demo_password(settings))
     finally:
         if loader.poll() is None:
             os.killpg(loader.pid, signal.SIGKILL)
@@ -223,11 +224,22 @@ def _free(settings: Settings) -> int:
     return shutil.disk_usage(settings.data_dir).free
 
 
+def _demo_logins(settings: Settings) -> list[str]:
+    """One login of each demo role; their password is made to agree with CAMPUS_DEMO_PASSWORD when that has changed."""
+    with db.connect(settings.app_dsn) as conn, db.scoped(conn, db.CITY):
+        logins = [str(row["login"]) for row in conn.execute(_SQL["demo_logins"])]
+        wanted = demo_password(settings)
+        if logins and wanted != kept_demo_password(settings):
+            for login in logins:
+                session.set_password(conn, login, wanted)
+            keep_demo_password(settings, wanted)
+    return logins
+
+
 def _welcome(settings: Settings) -> str:
     lines = [f"  Campus Safety Map is ready:   {settings.url}", ""]
-    if settings.demo:
-        with psycopg.connect(settings.app_dsn) as conn:
-            logins = [str(row[0]) for row in conn.execute(_SQL["demo_logins"])]
+    logins = _demo_logins(settings) if settings.demo else []
+    if logins:
         lines += [
             f"  demo accounts, one per role:  {' '.join(logins)}",
             f"  password of each:             {demo_password(settings)}",

@@ -14,6 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -21,7 +22,8 @@ import psycopg
 import pytest
 import redis as redis_client
 
-from data.core import embedded
+from data.core import embedded, secret, session
+from data.core import up as startup
 from data.core.settings import Settings, read
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +52,7 @@ class Running:
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def until(self, check: Callable[[], object], seconds: float = 30.0) -> None:
+    def until(self, check: Callable[[], object], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not check():
             assert self.process.poll() is None, self.said()
@@ -290,3 +292,23 @@ def test_a_full_disk_is_one_sentence(data_dir, free_port):
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "The disk is full" in done.stderr.splitlines()[-1]
+
+
+def test_a_changed_demo_password_reaches_the_demo_accounts_and_only_them(database, owner):
+    hashed = session.hash_password("the first one")
+    for login, role, demo in (("dispatcher", "dispatcher", True), ("recorder", "recorder", True), ("mine", "admin", False)):
+        owner.execute(
+            "insert into account (login, password_hash, name_zh, name_en, role, demo) values (%s, %s, 'x', 'x', %s, %s)",
+            (login, hashed, role, demo),
+        )
+
+    def fits(login: str, password: str) -> bool:
+        row = owner.execute("select password_hash from account where login = %s", (login,)).fetchone()
+        return session.verify(row["password_hash"], password)
+
+    secret.keep_demo_password(database.settings, "the first one")
+    changed = replace(database.settings, demo=True, demo_password="the second one")
+    assert startup._demo_logins(changed) == ["dispatcher"]
+    assert fits("dispatcher", "the second one")
+    assert fits("mine", "the first one")
+    assert secret.demo_password(replace(changed, demo_password="")) == "the second one", "it stays when the setting is gone again"
