@@ -14,6 +14,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 
@@ -135,7 +136,7 @@ def report(bench: Bench, found: tuple[float, list[Tally], float, list[float]]) -
     expected = list(range(PER_S * SECONDS))
     assert all(tally.seen == expected for tally in tallies), "a client has missed a message or has it twice"
     late = [value for tally in tallies for value in tally.late_ms]
-    facts = {"clients": CLIENTS, "events_per_s": PER_S, "delivered": len(late), "expected": len(expected) * CLIENTS}
+    facts: dict[str, Any] = {"clients": CLIENTS, "events_per_s": PER_S, "delivered": len(late), "expected": len(expected) * CLIENTS}
     peer = "200 browsers asking GET /api/v1/alarms once a second"
     bench.line(
         "sse_200_clients_core",

@@ -53,7 +53,7 @@ AWAY = Problem(503, "away")
 INTERNAL = Problem(500, "internal")
 
 # The most special class first; a room's error is looked up along its bases.
-TABLE: dict[type[BaseException], Problem] = {
+TABLE: dict[type[Exception], Problem] = {
     access.Refused: NOT_THERE,
     NotThere: NOT_THERE,
     Busy: Problem(429, "busy"),
@@ -88,10 +88,7 @@ def problem_of(err: BaseException) -> Problem:
         return (
             NOT_THERE if err.status_code in (404, 405) else Problem(err.status_code, "bad_input" if err.status_code < 500 else "internal")
         )
-    for kind in type(err).__mro__:
-        if kind in TABLE:
-            return TABLE[kind]
-    return INTERNAL
+    return next((TABLE[kind] for kind in type(err).__mro__ if kind in TABLE), INTERNAL)
 
 
 def as_json(problem: Problem, *, fields: list[str] | None = None, headers: dict[str, str] | None = None, **values: object) -> JSONResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -48,7 +49,7 @@ async def roles(services: Services) -> list[dict[str, Any]]:
     names = [name for name in ROLES if name != "players" or services.settings.demo]
     keys = [*(f"campus:role:{name}" for name in names), *_HEARTBEATS.values()]
     try:
-        found: list[bytes | None] = await asyncio.wait_for(services.redis_async.mget(keys), _WAIT_S)
+        found: Sequence[bytes | str | None] = await asyncio.wait_for(services.redis_async.mget(keys), _WAIT_S)
     except (redis.RedisError, OSError, TimeoutError):
         return [{"role": "web", "up": True}, {"role": "redis", "up": False}]
     reports = {name: json.loads(said) for name, said in zip(names, found, strict=False) if said}

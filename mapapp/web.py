@@ -65,24 +65,20 @@ class CampusDash(Dash):
         # Dash opens a WebSocket on every page of a FastAPI app, callbacks or not (plotly/dash#3941); we have none.
         return {key: value for key, value in super()._config().items() if key != "websocket"}
 
-    def interpolate_index(self, **kwargs: Any) -> str:
+    def interpolate_index(self, **kwargs: Any) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         visit = guard.visit()
         page = registry.PAGES.get(visit.path)
-        self_boot = {
-            "lang": visit.lang,
-            "zone": visit.services.settings.site_tz,
-            "messages": {lang: text.messages(lang) for lang in text.LANGS},
-        }
+        boot = {"lang": visit.lang, "zone": visit.services.settings.site_tz, "messages": {lang: text.messages(lang) for lang in text.LANGS}}
         shell = _INDEX.format(
             lang="zh-CN" if visit.lang == "zh" else "en", title=text.t(page.title_key) if page else text.t("app.name"), boot="{%boot%}"
         )
         for name in ("metas", "css", "app_entry", "config", "scripts", "renderer"):
             shell = shell.replace("{%" + name + "%}", kwargs[name])
-        return shell.replace("{%boot%}", text.inline_json(self_boot))
+        return shell.replace("{%boot%}", text.inline_json(boot))
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The ASGI app of one web process. Opens connections when it starts, none before."""
+    """The ASGI app of one web process, with connections of its own; it reads and serves from its lifespan's start on."""
     metrics = Metrics()
     services = Services(
         settings=settings,
@@ -97,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Dash does this at the first request for `/` only: after a deep link a worker would serve pages without scripts.
-        for prepare in dash_app.backend._before_request_funcs:
+        for prepare in dash_app.backend._before_request_funcs:  # pyright: ignore[reportAttributeAccessIssue]
             done = prepare()
             if inspect.isawaitable(done):
                 await done
@@ -121,13 +117,13 @@ def create_app(settings: Settings) -> FastAPI:
             app.add_api_route(route.path, route.endpoint, methods=[route.method], **route.options)
     dash_app = CampusDash(
         "mapapp",
-        server=app,
+        server=app,  # pyright: ignore[reportArgumentType]
         backend="fastapi",
         assets_folder=str(ASSETS),
         assets_ignore=r"login\.css",
         compress=True,
         suppress_callback_exceptions=True,
-        update_title=None,
+        update_title=None,  # pyright: ignore[reportArgumentType]
         title="Campus Safety Map",
         use_pages=False,
         include_pages_meta=False,

@@ -104,7 +104,8 @@ class Who:
         if time.monotonic() < self._redis_again_at:
             return None
         try:
-            return await asyncio.wait_for(self._redis.get(session.cache_key(session_hash)), REDIS_WAIT_S)
+            kept = await asyncio.wait_for(self._redis.get(session.cache_key(session_hash)), REDIS_WAIT_S)
+            return kept if isinstance(kept, bytes) else None
         except (redis.RedisError, OSError, TimeoutError):
             self._redis_again_at = time.monotonic() + REDIS_PAUSE_S
             return None

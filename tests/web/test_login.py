@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+from dataclasses import replace
+
+import httpx
 import pytest
 
-from data.core import session
+from data.core import session, tls
 from mapapp import registry
 from tests import builders
 
@@ -96,3 +100,18 @@ def test_a_login_never_leads_to_another_site(browser, rows, wanted):
     login = builders.make_account(rows, "admin", is_city=True)["login"]
     answer = browser().log_in(login, builders.PASSWORD, accept="text/html", next=wanted)
     assert answer.headers["location"] in registry.PAGES
+
+
+def test_over_tls_cookies_never_leave_it(database, start, rows):
+    settings = replace(database.settings, tls=True)
+    tls.ensure(settings)
+    login = builders.make_account(rows, "admin", is_city=True)["login"]
+    url = start(settings).url.replace("http:", "https:")
+    with httpx.Client(base_url=url, verify=ssl.create_default_context(cafile=settings.tls_dir / "ca.crt")) as client:
+        answer = client.post("/login", data={"login": login, "password": builders.PASSWORD}, headers={"Origin": url})
+        assert answer.status_code == 303
+        cookies = [line.lower() for line in answer.headers.get_list("set-cookie")]
+        assert all("; secure" in line for line in cookies)
+        assert any(line.startswith("__host-campus_session=") for line in cookies)
+        assert client.get("/admin").status_code == 200
+        assert "strict-transport-security" in client.get("/healthz").headers

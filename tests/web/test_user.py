@@ -83,7 +83,9 @@ def test_every_change_of_an_account_is_in_the_audit(user, database, rows):
 
 
 def test_a_role_nobody_knows_may_do_nothing():
-    row = {"account_id": 1, "login": "x", "name_zh": "x", "name_en": "x", "role": "wizard", "is_city": True, "district_codes": [], "street_codes": [],
-           "school_ids": [], "cell_ids": [], "lang": "zh", "demo": False}  # fmt: skip
+    row = dict.fromkeys(("login", "name_zh", "name_en", "lang"), "x") | dict.fromkeys(
+        ("district_codes", "street_codes", "school_ids", "cell_ids"), []
+    )
+    row |= {"account_id": 1, "role": "wizard", "is_city": True, "demo": False}
     assert session.principal_of(row).permissions == frozenset()
     assert not any(session.principal_of(row).may(permission) for permission in access.PERMISSIONS)
