@@ -51,12 +51,12 @@ class Job:
 class Schedule:
     """Runs jobs one after the other. A job that fails is logged and tried again at its next time; the others go on."""
 
-    def __init__(self, dsn: str, jobs: Sequence[Job]) -> None:
+    def __init__(self, dsn: str, jobs: Sequence[Job], *, name: str = "schedule") -> None:
         self._dsn, self._jobs = dsn, jobs
         self._due = dict.fromkeys((job.name for job in jobs), 0.0)
         self._stop = threading.Event()
         self._failing: set[str] = set()
-        self._thread = threading.Thread(target=self._run, name="schedule", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def is_alive(self) -> bool:

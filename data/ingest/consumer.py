@@ -33,7 +33,7 @@ RECLAIM_IDLE_MS = 5_000  # another consumer that has not acknowledged for so lon
 LOOK_S = 1.0  # how often we look whether Redis is another one and whether others' entries wait
 SWEEP_IDLE_MS = 3_600_000  # a consumer that was not heard for so long and owes nothing is forgotten
 LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS = 10_000, 30_000
-MOST_BREAKS = 8
+MOST_BREAKS = 5  # of the connection by the same work; PostgreSQL being killed does not hit one batch so often
 HEARTBEAT_TTL_S = 10
 
 # The database is there but not ours to use yet: a migration is under way. Waiting is right, dead letters would be wrong.
@@ -290,17 +290,19 @@ def _numbers(body: bytes) -> dict[str, list[int]]:
 
 def run(settings: Settings) -> None:
     """The role `ingest`: consume and do the timed jobs until SIGTERM or SIGINT."""
-    timed = deadlines.schedule_of(settings)
+    timed = deadlines.schedules_of(settings)
 
     def check() -> None:
-        if not timed.is_alive:
-            raise RuntimeError("the timed jobs have ended")  # a side task that dies ends the process, visibly
+        if not all(jobs.is_alive for jobs in timed):
+            raise RuntimeError("timed jobs have ended")  # a side task that dies ends the process, visibly
 
     consumer = Consumer(settings, f"ingest-{socket.gethostname()}", check=check)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: consumer.stop())
-    timed.start()
+    for jobs in timed:
+        jobs.start()
     try:
         consumer.run()
     finally:
-        timed.stop()
+        for jobs in timed:
+            jobs.stop()

@@ -40,8 +40,8 @@ class Deadlines:
         self._answers_since: float | None = None  # since when Redis has answered without a break
         self._away_since = time.monotonic()
 
-    def jobs(self) -> list[Job]:
-        """What to do, how often at least, and on which NOTIFY at once."""
+    def prompt_jobs(self) -> list[Job]:
+        """What people or workers wait for: how often at least, and on which NOTIFY at once."""
         commands, configurations = frozenset({"campus_command"}), frozenset({"campus_desired"})
         return [
             self._job("commands", 1.0, self.send_commands, on=commands),
@@ -52,6 +52,11 @@ class Deadlines:
             self._job("entries", 10.0, warning.expire_entries),
             self._job("register", 60.0, self.publish_register, on=configurations, is_told=False),
             self._job("workers", 2.0, self.hear_workers),
+        ]
+
+    def slow_jobs(self) -> list[Job]:
+        """What may take its time; it must not hold up a siren."""
+        return [
             self._job("cameras", 30.0, monitor.age_cameras),
             self._job("uptime", 3600.0, self.roll_uptime),
             self._job("trails", 3600.0, self.keep_trails),
@@ -140,6 +145,7 @@ def _beat(said: bytes) -> dict[str, Any]:
     return beat if isinstance(beat, dict) else {}
 
 
-def schedule_of(settings: Settings) -> Schedule:
-    """The timed jobs of the role `ingest`, not yet started."""
-    return Schedule(settings.app_dsn, Deadlines(settings).jobs())
+def schedules_of(settings: Settings) -> list[Schedule]:
+    """The timed jobs of the role `ingest`, not yet started: the prompt ones and the slow ones, each on a thread of its own."""
+    work = Deadlines(settings)
+    return [Schedule(settings.app_dsn, work.prompt_jobs(), name="prompt"), Schedule(settings.app_dsn, work.slow_jobs(), name="slow")]

@@ -318,24 +318,25 @@ select body from desired where worker = %(worker)s;
 with day as (
   select %(day)s::date as day, %(day)s::timestamp at time zone %(tz)s as since,
          least((%(day)s::date + 1)::timestamp at time zone %(tz)s, clock_timestamp()) as until
+), out as materialized (
+  select o.device_id, o.camera_id, sum(extract(epoch from least(coalesce(o.until, day.until), day.until) - greatest(o.since, day.since))) as out_s
+  from outage o cross join day
+  where o.since < day.until and (o.until is null or o.until > day.since)
+  group by o.device_id, o.camera_id
 ), thing as (
-  select 'device' as kind, d.school_id, d.device_id, null::integer as camera_id, d.seen_at, d.demo from device d
+  select 'device' as kind, d.school_id, d.demo, d.seen_at is null as is_unseen, coalesce(out.out_s, 0) as out_s
+  from device d left join out on out.device_id = d.device_id
   where d.is_enabled and d.school_id is not null and d.profile <> ''
   union all
-  select 'camera', c.school_id, null, c.camera_id, c.seen_at, c.demo from camera c
-), lost as (
-  select t.kind, t.school_id, t.demo,
-         case when t.seen_at is null then extract(epoch from day.until - day.since)
-              else coalesce((select sum(extract(epoch from least(coalesce(o.until, day.until), day.until) - greatest(o.since, day.since)))
-                    from outage o where (o.device_id = t.device_id or o.camera_id = t.camera_id)
-                      and o.since < day.until and coalesce(o.until, day.until) > day.since), 0) end as out_s,
-         extract(epoch from day.until - day.since) as whole_s
-  from thing t cross join day
+  select 'camera', c.school_id, c.demo, c.seen_at is null, coalesce(out.out_s, 0)
+  from camera c left join out on out.camera_id = c.camera_id
 )
 insert into uptime_day as u (day, school_id, kind, total, up_share, demo)
-select day.day, l.school_id, l.kind, count(*), greatest(0, least(1, 1 - sum(l.out_s) / nullif(sum(l.whole_s), 0)))::real, bool_or(l.demo)
-from lost l cross join day where l.whole_s > 0
-group by day.day, l.school_id, l.kind
+select day.day, t.school_id, t.kind, count(*),
+       greatest(0, least(1, 1 - avg(case when t.is_unseen then 1 else t.out_s / extract(epoch from day.until - day.since) end)))::real, bool_or(t.demo)
+from thing t cross join day
+where day.until > day.since
+group by day.day, t.school_id, t.kind
 on conflict (school_id, day, kind) do update set total = excluded.total, up_share = excluded.up_share, demo = excluded.demo;
 
 -- name: device_states

@@ -16,8 +16,9 @@ from typing import Any
 
 import psutil
 import psycopg
+from psycopg.rows import dict_row
 
-from data.core import db, embedded
+from data.core import embedded
 from data.core.events import event_id_of
 from data.core.settings import Settings
 
@@ -140,7 +141,7 @@ class Plant:
             return int(spool.execute(query, values).fetchone()[0])
 
     def ask(self, query: Any) -> dict[str, Any]:
-        with psycopg.connect(self.settings.owner_dsn, row_factory=db.dict_row, autocommit=True) as conn:
+        with psycopg.connect(self.settings.owner_dsn, row_factory=dict_row, autocommit=True) as conn:
             row = conn.execute(query).fetchone()
         assert row is not None
         return row

@@ -289,3 +289,45 @@ def test_panic_overtakes_a_storm_and_nothing_is_lost(city, redis, wait_for, coun
     assert count("event") == 20_001
     assert sent
     heard.close()
+
+
+def test_an_event_that_breaks_the_connection_every_time_is_buried_too(city, redis, wait_for, count, is_drained, monkeypatch):
+    def crash(conn, event):
+        conn.execute("select pg_terminate_backend(pg_backend_pid())")
+
+    monkeypatch.setattr("data.ingest.consumer.MOST_BREAKS", 2)
+    monkeypatch.setattr(handlers, "HANDLERS", {**handlers.HANDLERS, Kind.INPUT_CHATTERED: (crash,)})
+    send(
+        redis,
+        *(happened(Kind.DEVICE_RESTARTED, channel=None, number=number) for number in (1, 2)),
+        happened(Kind.INPUT_CHATTERED, number=3),
+    )
+    with consuming(city):
+        wait_for(lambda: count("dead_letter") == 1, 10)
+        wait_for(is_drained)
+    assert count("event") == 2
+
+
+def test_a_schema_that_is_not_there_yet_is_waited_for_and_fills_no_dead_letters(city, redis, wait_for, count, owner):
+    owner.execute("alter table alarm_step rename to alarm_step_later")
+    with consuming(city):
+        wait_for(lambda: redis.exists("campus:worker:ingest"))
+        send(redis, press())
+        wait_for(lambda: redis.xpending("campus:panic", "ingest")["pending"] == 1)
+        owner.execute("alter table alarm_step_later rename to alarm_step")
+        wait_for(lambda: count("alarm") == 1, 10)
+    assert count("dead_letter") == 0
+
+
+def test_a_press_while_postgresql_refuses_is_stored_when_it_is_back(city, redis, wait_for, count, owner):
+    """Nobody may connect for a while: entries stay pending, the consumer lives, the press comes through once."""
+    with consuming(city):
+        send(redis, press())
+        wait_for(lambda: count("alarm") == 1)
+        owner.execute("revoke connect on database " + city.name + " from app, public")
+        owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and usename = 'app'")
+        send(redis, press(number=2))
+        wait_for(lambda: redis.xpending("campus:panic", "ingest")["pending"] == 1)
+        owner.execute("grant connect on database " + city.name + " to app")
+        wait_for(lambda: count("event") == 2, 10)
+    assert count("alarm", "presses = 2") == 1
