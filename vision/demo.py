@@ -12,6 +12,7 @@ from __future__ import annotations
 import socketserver
 import threading
 import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
@@ -38,10 +39,11 @@ MAX_CAMERAS = 64
 class Camera:
     """One drawn camera. `fault` may be set from outside (a test, a drill) and then wins over the schedule."""
 
-    def __init__(self, code: str, *, kind: str, name: str, fault: str, fps: float, tz: ZoneInfo, started_s: float) -> None:
+    def __init__(self, code: str, *, kind: str, name: str, fault: str, fps: float, players: Players) -> None:
         self.code, self.fps = code, fps
+        self._players = players
         self.fault: str | None = None
-        self._planned, self._tz, self._started_s = fault, tz, started_s
+        self._planned = "" if players.is_quiet else fault
         self._scene = scene.Scene(code, kind=kind, name=name)
         self._lock = threading.Lock()
         self._frozen: NDArray[np.uint8] | None = None
@@ -51,16 +53,22 @@ class Camera:
     def fault_now(self) -> str:
         if self.fault is not None:
             return self.fault
-        return scene.fault_at(self._planned, self.code, time.monotonic() - self._started_s)
+        return scene.fault_at(self._planned, self.code, self._players.since_s())
 
     def image(self) -> NDArray[np.uint8] | None:
-        """The picture of this moment; None while the camera plays gone."""
-        fault, since_s = self.fault_now(), time.monotonic() - self._started_s
+        """The picture of this moment; None while the camera plays gone, or when the players end."""
+        try:
+            return self._players.painter.submit(self._draw).result()
+        except (RuntimeError, CancelledError):
+            return None
+
+    def _draw(self) -> NDArray[np.uint8] | None:
+        fault = self.fault_now()
         if fault == "gone":
             return None
         if fault == "freeze" and self._frozen is not None:
             return self._frozen
-        image = self._scene.frame(datetime.now(self._tz), since_s)
+        image = self._scene.frame(datetime.now(self._players.tz), self._players.since_s(), is_quiet=self._players.is_quiet)
         if fault == "dark":
             image = (image >> 5).astype(np.uint8)
         elif fault == "blur":
@@ -130,9 +138,17 @@ class _MjpegServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 class Players:
     """Both servers and their cameras, which come to life when somebody asks for them."""
 
-    def __init__(self, *, tz: ZoneInfo, mjpeg_port: int = MJPEG_PORT, rtsp_port: int = RTSP_PORT) -> None:
-        """Raises: OSError, when a port is taken."""
-        self._tz, self._started_s = tz, time.monotonic()
+    def __init__(self, *, tz: ZoneInfo, mjpeg_port: int = MJPEG_PORT, rtsp_port: int = RTSP_PORT, is_quiet: bool = False) -> None:
+        """
+        Args:
+            is_quiet: no faults by themselves, nobody at the gates.
+        Raises:
+            OSError: a port is taken.
+        """
+        self.tz, self.is_quiet = tz, is_quiet
+        self._started_s = time.monotonic()
+        # One thread draws for all: OpenCV keeps several MB of fonts for every thread that writes text.
+        self.painter = ThreadPoolExecutor(1, thread_name_prefix="painter")
         self._cameras: dict[str, Camera] = {}
         self._lock = threading.Lock()
         self.stopping = threading.Event()
@@ -162,6 +178,15 @@ class Players:
             cameras = list(self._cameras.values())
         for camera in cameras:
             camera.encoder.stop()
+        self.painter.shutdown(cancel_futures=True)
+
+    def since_s(self) -> float:
+        """Seconds on the players' clock."""
+        return time.monotonic() - self._started_s
+
+    def turn_to(self, since_s: float) -> None:
+        """Set the players' clock: a test need not wait for a passage."""
+        self._started_s = time.monotonic() - since_s
 
     def find(self, target: str) -> Camera | None:
         """The camera of a path like `/cam/<20 digits>?scene=gate`; it is made at the first call."""
@@ -179,13 +204,7 @@ class Players:
                 except ValueError:
                     fps = FPS[kind]
                 self._cameras[code] = Camera(
-                    code,
-                    kind=kind,
-                    name=asked.get("name", ""),
-                    fault=fault if fault in scene.FAULTS else "",
-                    fps=fps,
-                    tz=self._tz,
-                    started_s=self._started_s,
+                    code, kind=kind, name=asked.get("name", ""), fault=fault if fault in scene.FAULTS else "", fps=fps, players=self
                 )
             return self._cameras.get(code)
 
@@ -197,7 +216,7 @@ class Players:
 def run(settings: Settings, stop: threading.Event | None = None) -> None:
     """Serve the demo cameras until `stop` is set (or for ever). Raises: OSError, when a port is taken."""
     cv2.setNumThreads(1)
-    players = Players(tz=settings.tz)
+    players = Players(tz=settings.tz, is_quiet=settings.demo_quiet)
     players.start()
     try:
         (stop or threading.Event()).wait()

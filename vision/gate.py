@@ -40,6 +40,7 @@ _LOG = structlog.get_logger(__name__)
 
 SOURCE = "vision-1"
 LOST_S = 5.0  # without a new picture a camera is lost
+FIRST_S = 15.0
 HEALTH_S = 2.0  # gates are looked at more often than their health needs
 RETRY_GATES_S = 15.0
 RETRY_S = 0.25  # a camera whose next frame is not there yet
@@ -204,7 +205,8 @@ class Worker:
             watched.count_s = now_s
             self._count(watched)
         if frame is None or frame.seq == watched.seen:
-            if now_s - watched.good_s > LOST_S:
+            # A stream of one frame a second takes some seconds to open: only silence after that is news.
+            if now_s - watched.good_s > (FIRST_S if watched.source.reason == "starting" else LOST_S):
                 self._tell(watched, watched.health.silence(), watched.source.reason or "stalled")
             return False
         watched.seen = frame.seq

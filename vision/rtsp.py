@@ -10,7 +10,6 @@ import base64
 import contextlib
 import queue
 import random
-import select
 import shutil
 import socketserver
 import struct
@@ -29,7 +28,6 @@ MAX_LINE_BYTES, MAX_LINES = 4096, 64
 SESSION = ("v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=demo", "c=IN IP4 127.0.0.1", "t=0 0", "m=video 0 RTP/AVP 96")
 PAYLOAD_BYTES = 1400
 CLOCK_HZ = 90_000
-PAUSE_S = 0.03  # ffmpeg writes a whole picture at once; a pause this long is its end
 CLIENT_S = 30.0
 QUEUED = 32  # pictures a slow client may lag behind before it is let go
 
@@ -44,15 +42,49 @@ class NoEncoder(RuntimeError):
     """There is no ffmpeg on this machine, so the demo has no RTSP streams; MJPEG ones are not concerned."""
 
 
-def nal_units(data: bytes) -> list[bytes]:
-    """The NAL units of an Annex B byte stream, without start codes."""
-    starts: list[tuple[int, int]] = []
-    at = data.find(b"\x00\x00\x01")
-    while at >= 0:
-        starts.append((at - 1 if at and data[at - 1] == 0 else at, at + 3))
-        at = data.find(b"\x00\x00\x01", at + 3)
-    ends = [start for start, _ in starts[1:]] + [len(data)]
-    return [data[begin:end] for (_, begin), end in zip(starts, ends, strict=True) if end > begin]
+def _exactly(output: IO[bytes], count: int) -> bytes:
+    """Raises: EOFError, when the child has ended."""
+    data = b""
+    while len(data) < count:
+        chunk = output.read(count - len(data))
+        if not chunk:
+            raise EOFError
+        data += chunk
+    return data
+
+
+def pictures(output: IO[bytes]) -> Iterator[list[bytes]]:
+    """NAL units of one picture after the other from an FLV stream; the first list holds SPS and PPS.
+
+    FLV because it says how long a picture is: in a raw stream the end of one is known only when the next begins.
+
+    Raises:
+        EOFError: the stream ended.
+    """
+    _exactly(output, 13)
+    while True:
+        kind, size, _ = struct.unpack(">B3s7s", _exactly(output, 11))
+        body = _exactly(output, int.from_bytes(size, "big"))
+        _exactly(output, 4)
+        if kind != 9 or len(body) < 6:
+            continue
+        if body[1] == 0:  # AVCDecoderConfigurationRecord, ISO/IEC 14496-15
+            units, at = [], 10
+            for is_last in (False, True):
+                count, at = body[at] & 0x1F, at + 1
+                for _ in range(count):
+                    length = int.from_bytes(body[at : at + 2], "big")
+                    units.append(body[at + 2 : at + 2 + length])
+                    at += 2 + length
+                if is_last:
+                    yield units
+        elif body[1] == 1:
+            units, at = [], 5
+            while at + 4 <= len(body):
+                length = int.from_bytes(body[at : at + 4], "big")
+                units.append(body[at + 4 : at + 4 + length])
+                at += 4 + length
+            yield units
 
 
 def packets(unit: bytes) -> Iterator[bytes]:
@@ -121,7 +153,9 @@ class Encoder:
                 "-g",
                 str(max(1, round(self.fps * 2))),
                 "-f",
-                "h264",
+                "flv",
+                "-flvflags",
+                "no_duration_filesize",
                 "pipe:1",
             ],
             stdin=subprocess.PIPE,
@@ -162,28 +196,22 @@ class Encoder:
             time.sleep(max(0.0, due_s - time.monotonic()))
 
     def _collect(self, child: subprocess.Popen[bytes], output: IO[bytes]) -> None:
-        data = b""
         try:
-            while child is self._child:
-                ready, _, _ = select.select([output], [], [], PAUSE_S if data else 1.0)
-                if ready:
-                    chunk = output.read(65536)
-                    if not chunk:
-                        break
-                    data += chunk
-                elif data:
-                    self._spread(nal_units(data))
-                    data = b""
-        except (OSError, ValueError):
-            pass  # the pipe was closed by `_end`
-        if child is self._child:
-            self.stop()
+            for units in pictures(output):
+                if child is not self._child:
+                    return
+                if not self._ready.is_set():
+                    self.parameters = units
+                    self._ready.set()
+                else:
+                    # Repeated before each picture that can be begun with: a client may come at any time.
+                    is_begin = any(unit[0] & 0x1F == 5 for unit in units)
+                    self._spread([*self.parameters, *units] if is_begin else units)
+        except (EOFError, OSError, ValueError):
+            if child is self._child:
+                self.stop()
 
     def _spread(self, picture: list[bytes]) -> None:
-        parameters = [unit for unit in picture if unit[0] & 0x1F in (7, 8)]
-        if parameters:
-            self.parameters = parameters
-            self._ready.set()
         with self._lock:
             for place in list(self._clients):
                 try:

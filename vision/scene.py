@@ -89,14 +89,14 @@ class Scene:
         speed = float(self._random.uniform(14, 34) * self._random.choice([-1, 1]))
         return Walker(y, speed, 26 + (y - 200) * 0.34, coat, float(self._random.uniform(0, 900)))
 
-    def frame(self, now: datetime, since_start_s: float) -> Image:
-        """The picture, 640x360x3 BGR. `now` is what its clock shows, in the zone it should be read in."""
+    def frame(self, now: datetime, since_start_s: float, *, is_quiet: bool = False) -> Image:
+        """The picture, 640x360x3 BGR. `now` is what its clock shows, in its zone; when quiet nobody comes through the gate."""
         image = self._ground.copy()
         if self.kind == "yard":
             self._flag(image, since_start_s)
         for walker in self._walkers:
             _figure(image, walker, since_start_s)
-        if self.kind == "gate":
+        if self.kind == "gate" and not is_quiet:
             for passer in passers_at(self.code, since_start_s):
                 _approach(image, passer, since_start_s)
         self._caption(image, now)

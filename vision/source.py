@@ -30,7 +30,7 @@ Image = NDArray[np.uint8]
 # Read by OpenCV from the environment when a capture opens: TCP instead of UDP, a limit on what is decoded, and
 # only the protocols a camera speaks, so that a stream cannot make FFmpeg fetch something else.
 CAPTURE_OPTIONS = (
-    "rtsp_transport;tcp|protocol_whitelist;file,rtsp,rtp,tcp,tls|max_pixels;16777216|timeout;5000000|analyzeduration;1000000|fpsprobesize;0"
+    "rtsp_transport;tcp|protocol_whitelist;file,rtsp,rtp,tcp,tls|max_pixels;16777216|timeout;5000000|analyzeduration;200000|fpsprobesize;0"
 )
 
 
@@ -200,6 +200,9 @@ class Source:
 def _capture(name: str, *, open_s: float, stall_s: float) -> Iterator[cv2.VideoCapture]:
     """An open OpenCV capture with time-outs, released at the end. Raises: StreamRefused."""
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = CAPTURE_OPTIONS
+    # Otherwise one stream that is slow to open keeps every other from opening (opencv#20114, #23601).
+    os.environ["OPENCV_FFMPEG_IS_THREAD_SAFE"] = "1"
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # a line for every time-out; we say it once, with a reason
     capture = cv2.VideoCapture()
     try:
         capture.open(

@@ -42,11 +42,9 @@ def _hit_soon(rig: Rig, code: str = ONE) -> None:
     """Set the player's clock so that the enrolled drawn person is about to come."""
     from vision import scene
 
-    camera = rig.players.find(f"/cam/{code}?scene=gate&fps=10")
-    assert camera is not None
     word = scene.faces.words()[scene.ENROLLED]
     first = next(at / 4 for at in range(4000) if any(passer.word == word for passer in scene.passers_at(code, at / 4)))
-    camera._started_s = gate.time.monotonic() - first
+    rig.players.turn_to(first)
 
 
 def test_states_are_told_when_they_change_with_the_reason(rig: Rig) -> None:
