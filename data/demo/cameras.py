@@ -55,9 +55,10 @@ class Slot:
 def _wall(
     place: str, at: Place, aim: Place, *, off: Shift = (0.0, 0.0), needs: str = "", range_m: float = 55.0, zone: str = "public"
 ) -> Slot:
-    return Slot(
-        mount="wall", place=place, at=at, aim=aim, shift=(off[0] * _WALL_M, off[1] * _WALL_M), needs=needs, range_m=range_m, zone=zone
-    )
+    shift = (off[0] * _WALL_M, off[1] * _WALL_M)
+    # Along a wall a narrow lens: what it sees beyond the wall is not the school's.
+    fov_deg = 56.0 if place == "perimeter" else 78.0
+    return Slot(mount="wall", place=place, at=at, aim=aim, shift=shift, needs=needs, range_m=range_m, zone=zone, fov_deg=fov_deg)
 
 
 def _inside(place: str, at: Place, aim: Place, needs: str = "", zone: str = "teaching") -> Slot:
@@ -139,7 +140,6 @@ _SCHOOL = (
     _inside("teaching", (0.30, 0.19), (0.10, 0.25)),
     _inside("office", (0.64, 0.18), (0.92, 0.24)),
     _inside("teaching", (0.30, 0.41), (0.50, 0.35)),
-    _inside("dormitory", (0.07, 0.835), (0.20, 0.84), needs="dormitory", zone="public"),
     _wall("teaching", (0.10, 0.48), (0.40, 0.45), off=(0, -1), range_m=40),
     Slot(mount="pole", place="gathering", at=(0.60, 0.78), aim=(0.90, 0.40), fov_deg=90, range_m=60, height_m=6.0),
     _inside("teaching", (0.45, 0.49), (0.20, 0.56)),
