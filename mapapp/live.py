@@ -113,7 +113,7 @@ class Hub:
         self._kept: deque[feed.Entry] = deque(maxlen=KEPT)
         self._frames: dict[int, bytes] = {}
         self._ready = asyncio.Event()
-        self._figures: dict[Scope, tuple[float, db.Row]] = {}
+        self._figures: dict[Scope, db.Row] = {}
         self._roles: list[dict[str, Any]] = []
         self._is_closing = False
         self.last_seq = 0
@@ -323,7 +323,7 @@ class Hub:
 
     def tick_body(self, permissions: frozenset[str], scope: Scope) -> dict[str, Any]:
         """The status bar of one group of readers; numbers it may not see are null."""
-        numbers = dict(self._figures.get(scope, (0.0, {}))[1])
+        numbers = dict(self._figures.get(scope, {}))
         if "deadletter.view" not in permissions:
             numbers["dead_letters"] = None
         if "device.view" not in permissions or not scope.is_city:
@@ -331,15 +331,14 @@ class Hub:
         return {"now": clock.iso(clock.now()), "read_at": clock.iso(self.read_at), "lag_ms": round(self._lag_ms, 1), **numbers}
 
     async def _figure_out(self) -> None:
-        """Fresh numbers for every scope somebody watches, one after the other so that the map's own reads come between."""
+        """Fresh numbers for every scope somebody watches; the database is asked once for all of them."""
         watched = {scope for _, scope in self._groups}
-        self._figures = {scope: kept for scope, kept in self._figures.items() if scope in watched}
-        for scope in watched:
-            self._figures[scope] = (time.monotonic(), await asyncio.to_thread(self._read_figures, scope))
+        self._figures = await asyncio.to_thread(self._read_figures, watched) if watched else {}
 
-    def _read_figures(self, scope: Scope) -> db.Row:
-        with db.scoped(self.services.pool, scope) as conn:
-            return feed.figures(conn)
+    def _read_figures(self, scopes: set[Scope]) -> dict[Scope, db.Row]:
+        with db.scoped(self.services.pool, db.CITY) as conn:
+            found = feed.Figures(conn)
+        return {scope: found.of(scope) for scope in scopes}
 
     def _end_stuck(self) -> None:
         now = time.monotonic()

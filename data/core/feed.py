@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data.core import db, queries
+from data.core.access import Scope
+
+_SUMMED = ("devices_total", "devices_up", "cameras_total", "cameras_ok", "cameras_unknown")
 
 _SQL = queries.load("feed")
 
@@ -42,11 +45,31 @@ def bounds(conn: db.Connection) -> tuple[int, int]:
     return int(row["first_seq"]), int(row["last_seq"])
 
 
-def figures(conn: db.Connection) -> db.Row:
-    """The status bar's counts for the scope of `conn` (from `db.scoped`); `open_alarms` are those that are not closed."""
-    row = conn.execute(_SQL["figures"]).fetchone()
-    assert row is not None
-    return row
+class Figures:
+    """The status bar's counts of one moment, for any scope: read once, summed for each reader."""
+
+    def __init__(self, conn: db.Connection) -> None:
+        """Read them; about 20 ms for 2,600 schools with 30,000 cameras."""
+        self._schools = conn.execute(_SQL["school_figures"]).fetchall()
+        self._alarms = conn.execute(_SQL["open_alarm_stamps"]).fetchall()
+        self._city = conn.execute(_SQL["city_figures"]).fetchone() or {}
+
+    def of(self, scope: Scope) -> db.Row:
+        """Counts of what `scope` covers.
+
+        Returns:
+            schools_total, schools_online, devices_total, devices_up, cameras_total, cameras_ok, cameras_unknown, open_alarms (all that are
+            not closed), unassigned (events of a day), dead_letters (those that wait).
+        """
+        seen = [row for row in self._schools if _covers(scope, row)]
+        sums = {name: sum(row[name] for row in seen) for name in _SUMMED}
+        online = sum(1 for row in seen if row["devices_up"])
+        alarms = sum(1 for row in self._alarms if _covers(scope, row))
+        return {"schools_total": len(seen), "schools_online": online, **sums, "open_alarms": alarms, **self._city}
+
+
+def _covers(scope: Scope, row: db.Row) -> bool:
+    return scope.covers(district_code=row["district_code"], street_code=row["street_code"], school_id=row["school_id"])
 
 
 def audit_page(conn: db.Connection, *, before: int | None = None, limit: int = 100) -> list[db.Row]:

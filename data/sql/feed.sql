@@ -10,23 +10,30 @@ from outbox where seq > %(after)s order by seq limit %(limit)s;
 -- scope: none because two numbers say nothing about any place
 select coalesce((select min(seq) from outbox), 0) as first_seq, coalesce((select max(seq) from outbox), 0) as last_seq;
 
--- name: figures
--- The numbers of the status bar for one scope. A school is online while at least one of its devices answers.
--- scope: visible_school; alarms through visible_alarm
-with devices as (
-       select count(*) as total, count(*) filter (where d.state = 'up') as up, count(distinct d.school_id) filter (where d.state = 'up') as schools
-       from device d join visible_school v on v.school_id = d.school_id where d.is_enabled and d.kind <> 'phone'
-     ),
-     cameras as (
-       select count(*) as total, count(*) filter (where c.state = 'ok') as ok, count(*) filter (where c.state = 'unknown') as unknown
-       from camera c join visible_school v on v.school_id = c.school_id
-     )
-select (select count(*) from visible_school) as schools_total, d.schools as schools_online, d.total as devices_total, d.up as devices_up,
-       c.ok as cameras_ok, c.total as cameras_total, c.unknown as cameras_unknown,
-       (select count(*) from alarm a join visible_alarm using (alarm_id) where a.state <> 'closed') as open_alarms,
-       (select count(*) from event e where not e.is_assigned and e.stored_at > now() - interval '1 day') as unassigned,
-       (select count(*) from dead_letter where replayed_at is null) as dead_letters
-from devices d cross join cameras c;
+-- name: school_figures
+-- What the status bar counts, school by school. A school is online while at least one of its devices answers.
+-- scope: none because it is read once for all readers and summed for each by the schools of their scope
+select s.school_id, s.district_code, s.street_code, coalesce(d.total, 0) as devices_total, coalesce(d.up, 0) as devices_up,
+       coalesce(c.total, 0) as cameras_total, coalesce(c.ok, 0) as cameras_ok, coalesce(c.unknown, 0) as cameras_unknown
+from school s
+left join (
+  select school_id, count(*) as total, count(*) filter (where state = 'up') as up from device where is_enabled and kind <> 'phone' group by school_id
+) d using (school_id)
+left join (
+  select school_id, count(*) as total, count(*) filter (where state = 'ok') as ok, count(*) filter (where state = 'unknown') as unknown
+  from camera group by school_id
+) c using (school_id);
+
+-- name: open_alarm_stamps
+-- Where the alarms that are not closed belong.
+-- scope: none because it is read once for all readers and counted for each by what their scope covers
+select school_id, district_code, street_code from alarm where state in ('open', 'acknowledged');
+
+-- name: city_figures
+-- Counts that belong to no place.
+-- scope: none because nobody knows where these belong; told to those with the permission
+select (select count(*) from event e where not e.is_assigned and e.stored_at > now() - interval '1 day') as unassigned,
+       (select count(*) from dead_letter where replayed_at is null) as dead_letters;
 
 -- name: audit_page
 -- Acts, the newest first, before a number.

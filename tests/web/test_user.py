@@ -84,7 +84,7 @@ def test_every_change_of_an_account_is_in_the_audit(user, database, rows):
 
 def test_a_role_nobody_knows_may_do_nothing():
     row = dict.fromkeys(("login", "name_zh", "name_en", "lang"), "x") | dict.fromkeys(
-        ("district_codes", "street_codes", "school_ids", "cell_ids"), []
+        ("district_codes", "street_codes", "school_ids", "cell_ids"), ()
     )
     row |= {"account_id": 1, "role": "wizard", "is_city": True, "demo": False}
     assert session.principal_of(row).permissions == frozenset()
