@@ -36,14 +36,14 @@ class Job:
 
     Attributes:
         every_s: the longest time between two runs.
-        run: gets a connection inside a transaction of CITY scope, which is committed after it.
+        run: gets a connection inside a transaction of CITY scope, which is committed after it; True when there is more to do at once.
         on: NOTIFY channels that make it due at once.
         after_commit: called when the transaction is through.
     """
 
     name: str
     every_s: float
-    run: Callable[[db.Connection], object]
+    run: Callable[[db.Connection], bool | None]
     on: frozenset[str] = frozenset()
     after_commit: Callable[[], object] = lambda: None
 
@@ -97,8 +97,10 @@ class Schedule:
             self._due[job.name] = time.monotonic() + job.every_s
             try:
                 with db.scoped(conn, db.CITY) as scoped:
-                    job.run(scoped)
+                    is_more = job.run(scoped)
                 job.after_commit()
+                if is_more:
+                    self._due[job.name] = 0.0  # after the others had their turn
                 self._failing.discard(job.name)
             except (psycopg.Error, redis.RedisError, OSError) as err:
                 if conn.closed:

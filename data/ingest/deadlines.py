@@ -46,12 +46,13 @@ class Deadlines:
         return [
             self._job("commands", 1.0, self.send_commands, on=commands),
             self._job("expired-commands", 1.0, monitor.expire_commands),
-            self._job("desired", 30.0, monitor.refresh_desired, on=configurations, is_told=False),
+            self._job("desired", 30.0, lambda conn: len(monitor.refresh_desired(conn)), on=configurations, is_told=False),
             self._job("published", 2.0, self.publish_desired, on=configurations, is_told=False),
             self._job("candidates", 2.0, warning.expire_candidates),
-            self._job("entries", 10.0, warning.expire_entries),
+            self._job("entries", 10.0, lambda conn: len(warning.expire_entries(conn))),
             self._job("register", 60.0, self.publish_register, on=configurations, is_told=False),
-            self._job("workers", 2.0, self.hear_workers),
+            self._job("workers", 2.0, self.hear_workers, is_told=False),
+            self._job("vouched", 2.0, monitor.follow_workers),
         ]
 
     def slow_jobs(self) -> list[Job]:
@@ -65,11 +66,13 @@ class Deadlines:
         ]
 
     def _job(self, name: str, every_s: float, run: Any, *, on: frozenset[str] = frozenset(), is_told: bool = True) -> Job:
-        """A job whose truthy result means that browsers have something to read."""
+        """A job whose truthy result means that browsers have something to read, a large one that there is more to do."""
         told = [False]
 
-        def first(conn: db.Connection) -> None:
-            told[0] = bool(run(conn)) and is_told
+        def first(conn: db.Connection) -> bool:
+            count = int(run(conn))
+            told[0] = count > 0 and is_told
+            return is_told and count >= monitor.AT_ONCE
 
         def then() -> None:
             if told[0]:
@@ -116,10 +119,11 @@ class Deadlines:
             return len(monitor.miss_workers(conn, [], silent_s=REDIS_AWAY_SILENT_S))
         self._answers_since = self._answers_since or time.monotonic()
         heard = {name: _beat(value) for name, value in zip(names, said, strict=True) if value is not None}
-        news = sum(monitor.hear_worker(conn, name, beat) for name, beat in heard.items())
+        for name, beat in heard.items():
+            monitor.hear_worker(conn, name, beat)
         if time.monotonic() - self._answers_since >= monitor.SILENT_S:  # after a start or a break everybody gets the time to speak
-            news += len(monitor.miss_workers(conn, heard, silent_s=monitor.SILENT_S))
-        return news
+            return len(monitor.miss_workers(conn, heard, silent_s=monitor.SILENT_S))
+        return 0
 
     def roll_uptime(self, conn: db.Connection) -> int:
         """Count yesterday to its end and today so far."""

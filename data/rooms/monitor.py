@@ -33,6 +33,7 @@ COMMAND_GRACE_S = 2.0  # for an answer on its way
 LONGEST_PULSE_S = 10
 HEALTH_FPS, GATE_FPS = 0.5, 2.0  # frames a second a worker looks at: whether a camera is well, and who passes a gate
 MOST_REPORTS = 5000
+AT_ONCE = 500  # rows a timed job changes in one transaction: a press waits for it
 LONGEST_REASON = 200
 LONGEST_GAP_S = 31 * 86_400.0
 CLOCK_AHEAD = timedelta(minutes=5)
@@ -177,33 +178,42 @@ def _report(given: Mapping[str, Any]) -> Row:
     return {"camera": camera, "state": state, "reason": reason, "at": clock.iso(at)}
 
 
-def age_cameras(conn: db.Connection, *, evidence_s: float = RECORDER_EVIDENCE_S) -> int:
-    """Cameras whose recorder has said nothing for `evidence_s` become unknown; gives how many."""
+def age_cameras(conn: db.Connection, *, evidence_s: float = RECORDER_EVIDENCE_S, limit: int = AT_ONCE) -> int:
+    """Cameras whose recorder has said nothing for `evidence_s` become unknown, at most `limit` of them; gives how many."""
     outbox.hold(conn)
-    rows = conn.execute(_SQL["age_cameras"], {"evidence_s": evidence_s}).fetchall()
+    rows = conn.execute(_SQL["age_cameras"], {"evidence_s": evidence_s, "limit": limit}).fetchall()
     _tell_cameras(conn, rows)
     return len(rows)
 
 
-def hear_worker(conn: db.Connection, worker: str, beat: Mapping[str, Any]) -> bool:
-    """A worker's heartbeat. After a silence, what it has not spoken of since is what it was before; True then."""
-    row = conn.execute(_SQL["beat_worker"], {"worker": worker, "beat": outbox.jsonb(dict(beat))}).fetchone()
-    if row is None or not row["was_silent"]:
-        return False
-    outbox.hold(conn)
-    _tell_devices(conn, conn.execute(_SQL["unhush_devices"], {"worker": worker}).fetchall())
-    _tell_cameras(conn, conn.execute(_SQL["unhush_cameras"], {"worker": worker}).fetchall())
-    return True
+def hear_worker(conn: db.Connection, worker: str, beat: Mapping[str, Any]) -> None:
+    """A worker's heartbeat."""
+    conn.execute(_SQL["beat_worker"], {"worker": worker, "beat": outbox.jsonb(dict(beat))})
 
 
 def miss_workers(conn: db.Connection, heard: Iterable[str], *, silent_s: float = SILENT_S) -> list[str]:
-    """Workers not heard for `silent_s`: all that only they could vouch for becomes unknown. Gives their names, each once."""
+    """Call workers silent that were not heard for `silent_s`, or never; gives their names, each once."""
+    return [row["worker"] for row in conn.execute(_SQL["silent_workers"], {"heard": list(heard), "silent_s": silent_s})]
+
+
+def follow_workers(conn: db.Connection, *, limit: int = AT_ONCE) -> int:
+    """What only a silent worker could vouch for becomes unknown; once it speaks, what it says nothing else of is what it was.
+
+    Returns:
+        The number of devices and cameras changed; at least `limit` when there may be more.
+    """
     outbox.hold(conn)
-    found = [row["worker"] for row in conn.execute(_SQL["silent_workers"], {"heard": list(heard), "silent_s": silent_s})]
-    for worker in found:
-        _tell_devices(conn, conn.execute(_SQL["hush_devices"], {"worker": worker}).fetchall())
-        _tell_cameras(conn, conn.execute(_SQL["hush_cameras"], {"worker": worker}).fetchall())
-    return found
+    count = 0
+    for statement, tell in (
+        ("hush_devices", _tell_devices),
+        ("unhush_devices", _tell_devices),
+        ("hush_cameras", _tell_cameras),
+        ("unhush_cameras", _tell_cameras),
+    ):
+        rows = conn.execute(_SQL[statement], {"limit": limit}).fetchall()
+        tell(conn, rows)
+        count += len(rows)
+    return count
 
 
 def workers(conn: db.Connection) -> list[Row]:

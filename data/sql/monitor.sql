@@ -89,11 +89,15 @@ where not exists (select from camera c join visible_school v on v.school_id = c.
 order by g.code;
 
 -- name: age_cameras
--- A camera nobody has vouched for in time is unknown, never healthy.
+-- A camera nobody has vouched for in time is unknown, never healthy; so many at a time, so that no press waits for them.
 -- scope: none because it is the timed job of the whole city
-with changed as (
+with chosen as (
+  select camera_id from camera
+  where evidence = 'recorder' and state <> 'unknown' and seen_at < clock_timestamp() - make_interval(secs => %(evidence_s)s)
+  order by school_id limit %(limit)s for update
+), changed as (
   update camera c set state = 'unknown', state_reason = 'no_evidence', state_at = clock_timestamp()
-  where c.evidence = 'recorder' and c.state <> 'unknown' and c.seen_at < clock_timestamp() - make_interval(secs => %(evidence_s)s)
+  from chosen where c.camera_id = chosen.camera_id
   returning c.*
 ), begun as (
   insert into outage (camera_id, school_id, state, reason, since, demo)
@@ -104,12 +108,11 @@ select c.camera_id, c.code, c.school_id, c.district_code, c.street_code, c.state
 from changed c order by c.school_id, c.camera_id;
 
 -- name: beat_worker
--- A worker's heartbeat; tells whether it had been silent.
+-- A worker's heartbeat.
 -- scope: none because workers belong to no place
 insert into worker as w (worker, beat) values (%(worker)s, %(beat)s)
 on conflict (worker) do update set seen_at = clock_timestamp(), beat = excluded.beat, state = 'up',
-  state_at = case when w.state = 'up' then w.state_at else clock_timestamp() end
-returning (select o.state from worker o where o.worker = %(worker)s) is not distinct from 'silent' as was_silent;
+  state_at = case when w.state = 'up' then w.state_at else clock_timestamp() end;
 
 -- name: silent_workers
 -- Workers that have stopped speaking, and those that have something to do and never spoke.
@@ -124,9 +127,13 @@ returning w.worker;
 -- name: hush_devices
 -- What only a silent worker could vouch for is unknown; what it was is kept for when the worker speaks again.
 -- scope: none because it is the timed job of the whole city
-with changed as (
+with chosen as (
+  select d.device_id from device d join worker w on w.worker = d.worker and w.state = 'silent'
+  where d.is_enabled and d.profile <> '' and d.state <> 'unknown'
+  order by d.device_id limit %(limit)s for update of d
+), changed as (
   update device d set state_held = d.state, state = 'unknown', state_reason = 'worker_silent', state_at = clock_timestamp()
-  where d.worker = %(worker)s and d.is_enabled and d.profile <> '' and d.state <> 'unknown'
+  from chosen where d.device_id = chosen.device_id
   returning d.*
 ), begun as (
   insert into outage (device_id, school_id, state, reason, since, demo)
@@ -138,10 +145,14 @@ from changed c left join school s on s.school_id = c.school_id order by c.device
 
 -- name: unhush_devices
 -- The worker speaks again without having said anything else of these: they are what they were.
--- scope: none because ingest acts for the whole city
-with changed as (
+-- scope: none because it is the timed job of the whole city
+with chosen as (
+  select d.device_id from device d join worker w on w.worker = d.worker and w.state = 'up'
+  where d.state_held is not null
+  order by d.device_id limit %(limit)s for update of d
+), changed as (
   update device d set state = d.state_held, state_reason = '', state_held = null, state_at = clock_timestamp()
-  where d.worker = %(worker)s and d.state_held is not null
+  from chosen where d.device_id = chosen.device_id
   returning d.*
 ), ended as (
   update outage o set until = c.state_at from changed c
@@ -153,9 +164,13 @@ from changed c left join school s on s.school_id = c.school_id order by c.device
 -- name: hush_cameras
 -- The same for the cameras of a silent worker.
 -- scope: none because it is the timed job of the whole city
-with changed as (
+with chosen as (
+  select c.camera_id from camera c join worker w on w.worker = c.worker and w.state = 'silent'
+  where c.worker <> '' and c.evidence = 'stream' and c.state <> 'unknown'
+  order by c.school_id limit %(limit)s for update of c
+), changed as (
   update camera c set state_held = c.state, state = 'unknown', state_reason = 'worker_silent', state_at = clock_timestamp()
-  where c.worker = %(worker)s and c.evidence = 'stream' and c.state <> 'unknown'
+  from chosen where c.camera_id = chosen.camera_id
   returning c.*
 ), begun as (
   insert into outage (camera_id, school_id, state, reason, since, demo)
@@ -167,10 +182,14 @@ from changed c order by c.school_id, c.camera_id;
 
 -- name: unhush_cameras
 -- The same for cameras whose worker speaks again.
--- scope: none because ingest acts for the whole city
-with changed as (
+-- scope: none because it is the timed job of the whole city
+with chosen as (
+  select c.camera_id from camera c join worker w on w.worker = c.worker and w.state = 'up'
+  where c.worker <> '' and c.state_held is not null
+  order by c.school_id limit %(limit)s for update of c
+), changed as (
   update camera c set state = c.state_held, state_reason = '', state_held = null, state_at = clock_timestamp()
-  where c.worker = %(worker)s and c.state_held is not null
+  from chosen where c.camera_id = chosen.camera_id
   returning c.*
 ), ended as (
   update outage o set until = c.state_at from changed c

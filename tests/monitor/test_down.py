@@ -230,6 +230,7 @@ def test_a_job_that_fails_does_not_stop_the_others_nor_come_back_broken(city, wa
     def fail(conn):
         ran.append("bad")
         conn.execute("select 1/0")
+        return False
 
     running = schedule.Schedule(
         city.dsn,
