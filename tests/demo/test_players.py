@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 import redis as redis_client
 
-from data.core import db
+from data.core import db, tls
 from data.core.settings import Settings, read
 from data.demo import files, players
 from data.demo.door import Door, Shut, Turned
@@ -128,6 +130,45 @@ def test_a_door_that_is_shut_says_so_and_phones_wait(small_city: Database, free_
     thread.join(5)
     assert not thread.is_alive()
     assert phones.sent == 0
+
+
+class _Echo(BaseHTTPRequestHandler):
+    """Answers a POST with what it was sent and the token it came with."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.dumps({"sent": sent, "token": self.headers["Authorization"]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_a_door_trusts_the_citys_own_authority_and_no_other(database: Database) -> None:
+    tls.ensure(database.settings)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(database.settings.tls_dir / "server.crt", database.settings.tls_dir / "server.key")
+    with HTTPServer(("127.0.0.1", 0), _Echo) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        settings = replace(database.settings, tls=True, port=server.server_address[1])
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            with Door(settings) as door:
+                assert door.post("/x", [1], "t") == door.post("/x", [1], "t") == {"sent": [1], "token": "Bearer t"}
+            (settings.tls_dir / "ca.crt").unlink()
+            (settings.secret_dir / "ca.key").unlink()
+            tls.ensure(settings)  # another authority; the server still shows the old one's word
+            with Door(settings) as door, pytest.raises(Shut, match="CERTIFICATE_VERIFY_FAILED"):
+                door.post("/x", [1], "t")
+        finally:
+            server.shutdown()
+            thread.join(5)
 
 
 def test_players_know_neither_the_database_nor_the_drawing() -> None:
