@@ -76,7 +76,7 @@ class _Batch:
 
 
 class _Breaks(Exception):
-    """The same work has broken the connection again and again while the database was there: it is the work."""
+    """The same work broke the connection, or ran out of time, again and again while the database was there: it is the work."""
 
 
 class Consumer:
@@ -204,7 +204,7 @@ class Consumer:
         if done is not None:
             stored, marks = done
             self.stored += stored.new
-            self._tell(stored.outbox_seq, marks, batch.entries, batch.to_remove)
+            self._tell(stored, marks, batch.entries, batch.to_remove)
 
     def _bury(self, entry: stream.Entry, err: Exception) -> None:
         body, reason = entry.body or b"", handlers.reason_of(err)
@@ -216,11 +216,15 @@ class Consumer:
         _LOG.warning("dead letter", stream=entry.stream, entry=entry.entry_id, reason=reason)
         done = self._persist(work)
         if done is not None:
-            self._tell(done[0], done[1], [entry], [entry])
+            self._tell(handlers.Stored(0, done[0]), done[1], [entry], [entry])
 
-    def _tell(self, outbox_seq: int, marks: dict[str, int], entries: Sequence[stream.Entry], to_remove: Sequence[stream.Entry]) -> None:
+    def _tell(
+        self, stored: handlers.Stored, marks: dict[str, int], entries: Sequence[stream.Entry], to_remove: Sequence[stream.Entry]
+    ) -> None:
         self._marks.update(marks)
-        push.after_commit(self._redis, self._reader, outbox_seq=outbox_seq, marks=marks, entries=entries, to_remove=to_remove)
+        push.after_commit(
+            self._redis, self._reader, outbox_seq=stored.outbox_seq, marks=marks, entries=entries, to_remove=to_remove, moved=stored.moved
+        )
 
     # The database, there or not
 
@@ -239,8 +243,8 @@ class Consumer:
                 try:
                     with db.scoped(conn, db.CITY) as scoped:
                         done = work(scoped)
-                except psycopg.OperationalError:
-                    breaks += conn.broken
+                except psycopg.OperationalError as err:
+                    breaks += conn.broken or isinstance(err, errors.QueryCanceled)
                     raise
                 if tries:
                     _LOG.info("the database answers again", tries=tries)

@@ -68,10 +68,17 @@ class NoSuchDeadLetter(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What came of a batch: `new` events that were stored and applied, the rest had been there; `outbox_seq` to wake for, 0 for none."""
+    """What came of a batch.
+
+    Attributes:
+        new: events that were stored and applied; the rest had been there.
+        outbox_seq: the number to wake the web for, 0 for none.
+        moved: units as they now stand, for `campus:moved`: positions are a state, they never pass the outbox.
+    """
 
     new: int
     outbox_seq: int
+    moved: tuple[db.Row, ...] = ()
 
 
 def has_transient(event: Event) -> bool:
@@ -108,16 +115,19 @@ def store(conn: db.Connection, batch: Sequence[Event]) -> Stored:
     first = {event.event_id: event for event in reversed(batch)}  # the same event twice in one batch is one
     answer = conn.execute(_SQL["insert_events"], {"events": outbox.jsonb([_row(event) for event in first.values()])})
     is_assigned = {row["event_id"]: row["is_assigned"] for row in answer}
+    moved: list[db.Row] = []
     for event in batch:
         if event.event_id in is_assigned and first.pop(event.event_id, None) is not None:
             if not is_assigned[event.event_id]:
                 _tell_unassigned(conn, event)
             for handle in HANDLERS[event.kind]:
-                handle(conn, event)
+                result = handle(conn, event)
+                if event.kind is Kind.FIX_RECORDED and isinstance(result, dict):
+                    moved.append(result)
     if not is_assigned:
         return Stored(0, 0)
     told = conn.execute(_SQL["last_outbox"]).fetchone()
-    return Stored(len(is_assigned), int(told["seq"] or 0) if told else 0)
+    return Stored(len(is_assigned), int(told["seq"] or 0) if told else 0, tuple(moved))
 
 
 def _tell_unassigned(conn: db.Connection, event: Event) -> None:

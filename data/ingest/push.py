@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import redis
 
 from data.core import outbox, stream
+
+MOVED = "campus:moved"  # pub/sub; positions are a state, not history
 
 
 def after_commit(
@@ -17,6 +20,7 @@ def after_commit(
     marks: Mapping[str, int],
     entries: Iterable[stream.Entry],
     to_remove: Iterable[stream.Entry],
+    moved: Iterable[Mapping[str, Any]] = (),
 ) -> None:
     """Wake the web first, then the spools, then acknowledge, in one round trip.
 
@@ -25,12 +29,15 @@ def after_commit(
         marks: for each source the number up to which PostgreSQL has everything.
         entries: what is now stored or buried.
         to_remove: those of them that must not stay in the stream (a face in it).
+        moved: units in new places.
     Raises:
         redis.RedisError: Redis is away; the entries come again and change nothing.
     """
     pipe = client.pipeline(transaction=False)
     if outbox_seq:
         pipe.publish(outbox.WAKE, outbox_seq)
+    for unit in moved:
+        pipe.publish(MOVED, outbox.dumps(unit))
     write_marks(pipe, marks)
     reader.ack(entries, on=pipe)
     for entry in to_remove:

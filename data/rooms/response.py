@@ -386,16 +386,19 @@ def record_positions(conn: db.Connection, principal: Principal, fixes: Iterable[
     return _plain(moved) if moved else None
 
 
-def record_fix(conn: db.Connection, event: Event) -> None:
+def record_fix(conn: db.Connection, event: Event) -> Row | None:
     """A position from a tracker: `subject` is the unit's code, `data` holds lon, lat and accuracy_m.
 
+    Returns:
+        The unit as it now stands, for `campus:moved`; None when nothing was newer.
     Raises:
         BadPosition: not a place on earth, or a time to come.
     """
     given = {**event.data, "client_id": str(UUID(event.event_id[:32])), "at": event.event_at}
     values = {**_fix(given), "account_id": None, "code": event.subject, "demo": event.demo}
     conn.execute(_SQL["insert_fix"], values)
-    conn.execute(_SQL["move_unit"], values)
+    moved = conn.execute(_SQL["move_unit"], values).fetchone()
+    return _plain(moved) if moved else None
 
 
 def _fix(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from data.core import db, events, stream
+from data.core import clock, db, events, stream
 from data.core.events import Kind, encode
 from data.ingest import handlers
 from data.ingest.consumer import Consumer
@@ -331,3 +331,15 @@ def test_a_press_while_postgresql_refuses_is_stored_when_it_is_back(city, redis,
         owner.execute("grant connect on database " + city.name + " to app")
         wait_for(lambda: count("event") == 2, 10)
     assert count("alarm", "presses = 2") == 1
+
+
+def test_a_tracker_moves_its_unit_on_every_wall_and_never_through_the_outbox(city, redis, wait_for, count, owner):
+    owner.execute("update unit set position_at = now() - interval '1 hour'")
+    heard = redis.pubsub(ignore_subscribe_messages=True)
+    heard.subscribe("campus:moved")
+    with consuming(city):
+        send(redis, happened(Kind.FIX_RECORDED, "U2", None, event_at=clock.now(), data={"lon": 114.1, "lat": 22.6}))
+        body = json.loads(wait_for(lambda: heard.get_message(timeout=0.1))["data"])
+    heard.close()
+    assert (body["code"], body["lon"], body["district_code"]) == ("U2", 114.1, "440304")
+    assert count("outbox") == 0
