@@ -114,5 +114,5 @@ def city_database(settings: Settings, _city_template: Database) -> Iterator[Data
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that is the first to ask for a city must not be blamed for the time the city takes."""
     for item in items:
-        if {"city", "city_database", "small_city"} & set(getattr(item, "fixturenames", ())):
+        if {"_city_template", "_small_template"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.timeout(120, func_only=True))
