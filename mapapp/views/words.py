@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dash import html
@@ -10,7 +11,7 @@ from dash.development.base_component import Component
 from mapapp.text import t
 
 
-def word(key: str, tag: type[Component] = html.Span, **props: Any) -> Component:
+def word(key: str, tag: Callable[..., Component] = html.Span, **props: Any) -> Component:
     """An element that shows `t(key)`; `data-t` lets the page switch language without a reload."""
     return tag(t(key), **{"data-t": key, **props})
 

@@ -105,8 +105,9 @@ def test_no_chinese_in_python_code():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         spoken = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings may give an example
         for node in ast.walk(tree):
-            is_text = isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in spoken
-            if is_text and CJK.search(node.value) and node.value not in NAMED_LITERALS:
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in spoken:
+                continue
+            if CJK.search(node.value) and node.value not in NAMED_LITERALS:
                 found.append(f"{name}:{node.lineno}")
     assert found == []
 
