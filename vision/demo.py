@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from data.core.settings import Settings
 from vision import scene
 from vision.rtsp import Encoder, RtspServer
+from vision.source import few_arenas
 
 HOST = "127.0.0.1"
 MJPEG_PORT, RTSP_PORT = 15080, 15554
@@ -216,6 +217,7 @@ class Players:
 def run(settings: Settings, stop: threading.Event | None = None) -> None:
     """Serve the demo cameras until `stop` is set (or for ever). Raises: OSError, when a port is taken."""
     cv2.setNumThreads(1)
+    few_arenas()
     players = Players(tz=settings.tz, is_quiet=settings.demo_quiet)
     players.start()
     try:

@@ -34,7 +34,7 @@ from vision.mjpeg import StreamRefused
 from vision.picture import sealed
 from vision.plan import Plan, plans_of
 from vision.register import Keeper
-from vision.source import Frame, Source
+from vision.source import Frame, Source, few_arenas
 
 _LOG = structlog.get_logger(__name__)
 
@@ -331,6 +331,7 @@ class Worker:
 
 def run(settings: Settings) -> int:
     """The role `vision`: until SIGTERM or SIGINT."""
+    few_arenas()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

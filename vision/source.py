@@ -7,6 +7,7 @@ they came and decoded only when somebody looks. Nothing queues: a frame nobody t
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import random
 import threading
@@ -25,6 +26,7 @@ from vision.mjpeg import OPEN_S, STALL_S, MjpegStream, StreamRefused, check_size
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 JPEG_QUALITY = 80
+M_ARENA_MAX = -8  # malloc.h of glibc
 Image = NDArray[np.uint8]
 
 # Read by OpenCV from the environment when a capture opens: TCP instead of UDP, a limit on what is decoded, and
@@ -194,6 +196,12 @@ class Source:
                 if is_file:  # a file is played at its own speed, as a camera would send it
                     due_s += step_s
                     self._stop.wait(max(0.0, due_s - time.monotonic()))
+
+
+def few_arenas() -> None:
+    """Let all threads of this process share two heaps: glibc gives each thread its own and keeps what pictures have left in them."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library has no such switch, and no such heaps
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 @contextlib.contextmanager
