@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision import match
+from vision.align import aligned
 from vision.detect import Face
-from vision.embed import aligned
 from vision.match import Match, Register, Shot
 from vision.models import Loaded
 from vision.picture import cut_out

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from vision import faces, scene
+from vision.align import SIDE_PX, TEMPLATE, aligned
 from vision.detect import STRIDES, Detector
-from vision.embed import LENGTH, SIDE_PX, TEMPLATE, Embedder, aligned, unit
+from vision.embed import LENGTH, Embedder, unit
 
 DETECTOR_FILE, EMBEDDER_FILE = "demo-face-detector.onnx", "demo-face-embedder.onnx"
 IR_VERSION, OPSET = 8, 13

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision import match
+from vision.align import aligned
 from vision.detect import Face
-from vision.embed import aligned
 from vision.models import Loaded
 from vision.source import Image
 

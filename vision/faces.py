@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.embed import TEMPLATE
+from vision.align import TEMPLATE
 
 SKIN = (150, 190, 235)  # BGR; no other thing in a drawn scene has this colour
 LIGHT, DARK = (238, 238, 238), (44, 34, 30)

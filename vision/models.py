@@ -27,8 +27,9 @@ from pathlib import Path
 import numpy as np
 
 from data.core.settings import Settings
+from vision.align import SIDE_PX
 from vision.detect import NET_ERRORS, OUTPUTS, Detector, session
-from vision.embed import LENGTH, SIDE_PX, Embedder
+from vision.embed import LENGTH, Embedder
 
 BUILT_IN = Path(__file__).with_name("manifest.toml")
 CONTRACTS = ("yunet", "align128-bgr-256")

@@ -21,6 +21,7 @@ from devices.demo import address_of
 PROFILE = "advantech.adam-6050"  # 12 inputs with counters; the siren is on output 0
 SIREN_CHANNEL = 0
 STREAMS_A_SCHOOL = 4
+RTSP_STREAMS = 4
 GATE_CHECKS = 2  # gates of the first showcase schools where drawn faces may be compared
 _VISION_WORKER = "vision-1"
 _BUTTONS = (("gatehouse", 0), ("office", 1), ("dormitory", 2))  # place of a panic button and its channel
@@ -120,10 +121,10 @@ def streaming(cameras: Cameras) -> np.ndarray:
 
 
 def _urls(cameras: Cameras, codes: list[str], rows: np.ndarray) -> dict[int, str]:
-    """Stream addresses by row: motion JPEG for the gates that check faces and for half of all, RTSP for the other half."""
+    """Stream addresses by row: motion JPEG, and RTSP for a few: each of those costs the player an encoder of 17 MB."""
     gates = gate_checks(cameras).tolist()
     others = [row for row in rows.tolist() if row not in gates]
-    jpeg = {*gates, *others[::2][: len(rows) // 2 - len(gates)]}
+    jpeg = {*rows.tolist()} - {*others[2::5][:RTSP_STREAMS]}
     found = {}
     for order, row in enumerate(rows.tolist()):
         place = str(cameras.place[row])

@@ -269,8 +269,8 @@ def test_two_dozen_cameras_stream_and_a_recorder_holds_the_others(read: Reader) 
     urls = read.conn.execute("select stream_url, worker, recorder_id from camera where stream_url <> '' or worker <> ''").fetchall()
     assert len(urls) == 24
     assert {row["worker"] for row in urls} == {"vision-1"}
-    assert sum(row["stream_url"].startswith(f"http://127.0.0.1:{MJPEG_PORT}/cam/") for row in urls) == 12
-    assert sum(row["stream_url"].startswith(f"rtsp://127.0.0.1:{RTSP_PORT}/cam/") for row in urls) == 12
+    assert sum(row["stream_url"].startswith(f"http://127.0.0.1:{MJPEG_PORT}/cam/") for row in urls) == 20
+    assert sum(row["stream_url"].startswith(f"rtsp://127.0.0.1:{RTSP_PORT}/cam/") for row in urls) == 4
     assert all(row["recorder_id"] is None for row in urls)
     held = """
         select count(*) from camera c join device d on d.device_id = c.recorder_id

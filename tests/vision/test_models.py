@@ -19,8 +19,9 @@ import pytest
 
 from data.core.settings import read
 from vision import demo_pack, faces, models, scene
+from vision.align import aligned
 from vision.detect import Detector
-from vision.embed import Embedder, aligned, fused
+from vision.embed import Embedder, fused
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared/models"

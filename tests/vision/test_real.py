@@ -31,7 +31,7 @@ from tests.vision.conftest import Rig
 from tests.vision.trace import Trace
 from tests.warning.conftest import person
 from vision import check, enrol, gate, match, models
-from vision.embed import aligned
+from vision.align import aligned
 from vision.enrol import NotEnrolled
 from vision.source import Frame
 

@@ -20,7 +20,7 @@ import redis as redis_client
 from numpy.typing import NDArray
 from psycopg import sql
 
-from vision.embed import aligned
+from vision.align import aligned
 from vision.models import Loaded
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{400,}={0,2}")
