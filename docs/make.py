@@ -9,6 +9,7 @@ from pathlib import Path
 
 import app
 from data.core.settings import PLAIN, PREFIX, Settings
+from docs import make_tables
 
 FOLDER = Path(__file__).parent / "reference"
 BAR = "&#124;"  # a bare one would end the table's column
@@ -54,7 +55,13 @@ def commands_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"settings.md": settings_page, "commands.md": commands_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "events.md": lambda: make_tables.events_page(_HEAD.format(source="data/core/events.py")),
+    "permissions.md": lambda: make_tables.permissions_page(_HEAD.format(source="data/core/access.py and mapapp/registry.py")),
+    "layers.md": lambda: make_tables.layers_page(_HEAD.format(source="layers/")),
+}
 
 
 def stale() -> list[str]:

@@ -24,19 +24,19 @@ class Kind(StrEnum):
     ALARM_RAISED = "alarm.raised"  # a panic, intrusion or tamper input became active
     INPUT_RESTORED = "input.restored"  # the input went back to normal: a mark, never a close
     INPUT_CHATTERED = "input.chattered"  # a contact flaps; counted, never used for panic
-    DEVICE_LOST = "device.lost"
-    DEVICE_BACK = "device.back"
+    DEVICE_LOST = "device.lost"  # it does not answer any more; said once
+    DEVICE_BACK = "device.back"  # it answers again, or for the first time
     DEVICE_FAULTED = "device.faulted"  # it answers, but not with sense; never an alarm
     DEVICE_RESTARTED = "device.restarted"  # its counter went back
     OUTPUT_CONFIRMED = "output.confirmed"  # a command was written and read back
-    OUTPUT_FAILED = "output.failed"
+    OUTPUT_FAILED = "output.failed"  # a command could not be done; the reason says why
     CAMERA_CHANGED = "camera.changed"  # health state of a camera, with the reason
     CANDIDATE_FOUND = "candidate.found"  # the machine's proposal; a person decides
     PASSAGE_COUNTED = "passage.counted"  # faces compared at a gate: a number, nothing else
-    FIX_RECORDED = "fix.recorded"
-    WORKER_STARTED = "worker.started"
-    WORKER_OVERLOADED = "worker.overloaded"
-    CLOCK_STEPPED = "clock.stepped"
+    FIX_RECORDED = "fix.recorded"  # a position of somebody or something on duty
+    WORKER_STARTED = "worker.started"  # a worker began
+    WORKER_OVERLOADED = "worker.overloaded"  # it is later than its period allows, or no longer
+    CLOCK_STEPPED = "clock.stepped"  # the clock of a worker jumped by more than half a second
     SPOOL_FILLED = "spool.filled"  # the disk is full; polling goes on
 
 
