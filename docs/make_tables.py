@@ -40,7 +40,8 @@ def events_page(head: str) -> str:
     lines = [
         head,
         "# Events",
-        "What workers tell (`data.core.events`). Each is stored once, by `event_id`. Panic kinds have a stream of their own, which is read first.",
+        "What workers tell (`data.core.events`). Each is stored once, by `event_id`. "
+        "Panic kinds have a stream of their own, which is read first.",
         "",
         "| kind | meaning | data |",
         "|---|---|---|",
