@@ -77,6 +77,8 @@ TABLE: dict[type[Exception], Problem] = {
     handlers.NoSuchDeadLetter: NOT_THERE,
     watch.NoReason: Problem(403, "no_reason"),
     psycopg.OperationalError: AWAY,
+    psycopg.InterfaceError: AWAY,
+    TimeoutError: AWAY,
 }
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WAIT_S = 2.0
+_CODES = ("no_frame", "unknown_camera", "bad_request")
 MAX_HEADER_BYTES, MAX_PICTURE_BYTES = 1024, 8 * 1024 * 1024
 
 
@@ -46,7 +47,7 @@ def _read(line: bytes, read: Callable[[int], bytes]) -> Frame:
     try:
         head = json.loads(line)
         if "error" in head:
-            raise NoFrame(str(head["error"]))
+            raise NoFrame(head["error"] if head["error"] in _CODES else "bad_answer")
         size, age_ms, at = int(head["bytes"]), int(head["age_ms"]), str(head["at"])
     except (ValueError, KeyError, TypeError) as err:
         raise NoFrame("bad_answer") from err

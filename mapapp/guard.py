@@ -116,7 +116,7 @@ class Guard:
         language = text.choose(cookies.get(LANG_COOKIE), head.get("accept-language"), self._services.settings.lang)
         try:
             found = await self._session(head, cookies)
-        except psycopg.OperationalError as err:
+        except (psycopg.OperationalError, psycopg.InterfaceError) as err:
             _LOG.warning("session not read", error=str(err))
             with text.speaking(language):
                 await self._refuse(errors.AWAY, scope)(scope, receive, send)

@@ -34,7 +34,7 @@ def readyz() -> Response:
         with services.pool.connection(timeout=2.0) as conn:
             conn.execute("select 1")
         found["database"] = {"ok": True, "ms": round((time.monotonic() - begun) * 1000, 1)}
-    except psycopg.OperationalError:
+    except (psycopg.OperationalError, psycopg.InterfaceError):
         found["database"] = {"ok": False}
     try:
         found["redis"] = {"ok": bool(services.redis.ping())}

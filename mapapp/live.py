@@ -309,7 +309,7 @@ class Hub:
                 if count % CHECK_TICKS == 0:
                     await self._check_sessions()
                 await self._figure_out()
-            except psycopg.OperationalError as err:
+            except (psycopg.OperationalError, psycopg.InterfaceError) as err:
                 _LOG.warning("tick without the database", error=str(err))
             await self._tick()
 

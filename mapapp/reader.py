@@ -84,7 +84,7 @@ class Reader:
                 self._last_seq = max(0, feed.bounds(self._conn)[1] - KEPT)
             self._page()
             self._say("database", None)
-        except psycopg.OperationalError as err:
+        except (psycopg.OperationalError, psycopg.InterfaceError) as err:
             self._say("database", err)
             if self._conn is not None:
                 self._conn.close()

@@ -52,8 +52,15 @@ async def roles(services: Services) -> list[dict[str, Any]]:
         found: Sequence[bytes | str | None] = await asyncio.wait_for(services.redis_async.mget(keys), _WAIT_S)
     except (redis.RedisError, OSError, TimeoutError):
         return [{"role": "web", "up": True}, {"role": "redis", "up": False}]
-    reports = {name: json.loads(said) for name, said in zip(names, found, strict=False) if said}
+    reports = {name: _report(said) for name, said in zip(names, found, strict=False) if said}
     if reports:
-        return [{"role": name, "up": name == "web" or bool(reports.get(name, {}).get("up"))} for name in names]
+        return [{"role": name, "up": name == "web" or reports.get(name, False)} for name in names]
     beats = dict(zip(_HEARTBEATS, found[len(names) :], strict=True))
     return [{"role": "web", "up": True}, *({"role": name, "up": said is not None} for name, said in beats.items())]
+
+
+def _report(said: bytes | str) -> bool:
+    try:
+        return json.loads(said)["up"] is True
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 import argon2
 import psycopg
@@ -38,8 +39,6 @@ _SQL = queries.load("session")
 _HASHER = argon2.PasswordHasher()
 # 64 MiB each: a flood of logins must not take the memory of the map.
 _TURNSTILE = threading.BoundedSemaphore(2)
-# Verified when there is no such account, so that both answers take the same time.
-_NOBODY = _HASHER.hash(secrets.token_hex(16))
 
 
 class SessionError(Exception):
@@ -78,6 +77,12 @@ class Opened:
 
     cookie: str
     session: Session
+
+
+@cache
+def _nobody() -> str:
+    """The hash that is verified when there is no such account, so that both answers take the same time."""
+    return _HASHER.hash(secrets.token_hex(16))
 
 
 def hash_of(secret: str) -> bytes:
@@ -153,7 +158,8 @@ def log_in(
         # Counted as failed until it is known to have succeeded: parallel guesses find each other.
         attempt = conn.execute(_SQL["add_attempt"], who).fetchone() or {}
         account = conn.execute(_SQL["account_by_login"], {"login": login}).fetchone()
-    is_right = verify(account["password_hash"] if account else _NOBODY, password)
+    nobody = _nobody()  # made before it is needed: the first unknown login must not take longer
+    is_right = verify(account["password_hash"] if account else nobody, password)
     if account is None or not is_right:
         raise BadLogin(login)
     cookie, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pypinyin import Style, lazy_pinyin
-
 from data.core import clock, db, queries
 from data.core.db import Row
 
@@ -36,6 +34,8 @@ def folded(text: str) -> str:
 
 
 def _name(row: Row) -> _Name:
+    from pypinyin import Style, lazy_pinyin  # 40 MB of readings, only where somebody searches
+
     zh = folded(row["name_zh"])
     return _Name(
         school_id=row["school_id"],

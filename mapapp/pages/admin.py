@@ -41,20 +41,20 @@ def layout() -> Component:
         ],
         className="desk-head",
     )
-    sections = [_section("admin.parts", html.Div(id="admin-status"))]
+    sections = [_section("admin.parts", "admin.parts.means", html.Div(id="admin-status"))]
     if person.may("deadletter.view"):
-        sections.append(_section("admin.dead", html.P(id="admin-outcome", role="status"), html.Div(id="admin-dead")))
+        sections.append(_section("admin.dead", "admin.dead.means", html.P(id="admin-outcome", role="status"), html.Div(id="admin-dead")))
     if person.may("device.view") and person.scope.is_city:
-        sections.append(_section("admin.unassigned", html.Div(id="admin-unassigned")))
+        sections.append(_section("admin.unassigned", "admin.unassigned.means", html.Div(id="admin-unassigned")))
     if person.may("audit.view"):
         more = html.Button(t("admin.older"), id="admin-older", type="button", className="desk-button", n_clicks=0)
-        sections.append(_section("admin.audit", html.Div(id="admin-audit"), more))
+        sections.append(_section("admin.audit", "admin.audit.means", html.Div(id="admin-audit"), more))
     clock = dcc.Interval(id="admin-clock", interval=REFRESH_MS)
     return html.Main([head, *sections, clock], className="desk", **{"data-testid": "admin"})
 
 
-def _section(key: str, *children: Component) -> Component:
-    return html.Section([html.H2(t(key)), html.P(t(f"{key}.means"), className="desk-means"), *children])
+def _section(key: str, means: str, *children: Component) -> Component:
+    return html.Section([html.H2(t(key)), html.P(t(means), className="desk-means"), *children])
 
 
 @registry.callback(Output("admin-status", "children"), Input("admin-clock", "n_intervals"), requires="status.view")

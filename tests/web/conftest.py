@@ -36,11 +36,11 @@ class Running:
 
 @pytest.fixture
 def start(redis: redis_client.Redis, database: Database) -> Iterator[Callable[[Settings], Running]]:
-    """start(settings) serves until the end of the test, and ends before the database does; the port is chosen."""
+    """start(settings) serves until the end of the test, and ends before the database does; the port is chosen unless given."""
     running: list[tuple[web.Server, threading.Thread]] = []
 
-    def begin(settings: Settings) -> Running:
-        listener = socket.create_server(("127.0.0.1", 0))
+    def begin(settings: Settings, port: int = 0) -> Running:
+        listener = socket.create_server(("127.0.0.1", port))
         port = listener.getsockname()[1]
         app = web.create_app(replace(settings, port=port))
         server = web.Server(app)

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, sync_playwright
 
+from data.core import outbox
 from tests import builders
 
 FLAGS = [
@@ -19,6 +20,12 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+LISTEN = """() => {
+  window.got = [];
+  window.said = [];
+  campus.live.on("unit.changed", (body) => window.got.push(body.n));
+  campus.live.on("state", (one) => window.said.push(one.state));
+}"""
 pytestmark = pytest.mark.browser
 
 
@@ -84,3 +91,32 @@ def test_logging_out_elsewhere_leads_every_open_page_to_the_login(page, running,
     other.csrf_token = token
     assert other.post("/logout").status_code == 303
     page.wait_for_url("**/login**", timeout=5000)
+
+
+def test_a_page_outlives_the_web_process_and_misses_nothing(page, start, database, rows, redis):
+    login = builders.make_account(rows, "commander", is_city=True)["login"]
+    first = start(database.settings)
+    log_in(page, first.url, login)
+    page.wait_for_function("() => window.campus && window.campus.live && window.campus.live.lastSeq !== null")
+    page.evaluate(LISTEN)
+    _tell(rows, range(5))
+    page.wait_for_function("() => window.got.length === 5")
+    first.server.should_exit = True
+    page.wait_for_function("() => window.said.includes('connecting')")
+    _tell(rows, range(5, 25))
+    start(database.settings, port=int(first.url.rpartition(":")[2]))
+    page.wait_for_function("() => window.got.length === 25 && campus.live.state() === 'open'", timeout=20_000)
+    assert page.evaluate("() => window.got") == list(range(25))
+
+
+def _tell(rows, numbers: range) -> None:
+    for number in numbers:
+        with rows.transaction():
+            outbox.put(rows, "unit.changed", "unit.view", {"n": number, "unit_id": 1})
+
+
+def test_a_page_whose_connection_hangs_makes_a_new_one(page, running, rows):
+    log_in(page, running.url, builders.make_account(rows, "commander", is_city=True)["login"])
+    page.wait_for_function("() => window.campus && window.campus.live && window.campus.live.lastSeq !== null")
+    page.evaluate("() => { window.said = []; campus.live.on('state', (one) => window.said.push(one.state)); campus.live.reconnect(); }")
+    page.wait_for_function("() => window.said.includes('connecting') && campus.live.state() === 'open'", timeout=10_000)
