@@ -28,9 +28,6 @@ CAMPUSES = register(
         min_zoom=13,
         tile_zooms=(12, 15),
         drawn_from=frozenset({"campuses"}),
-        signs=(
-            Sign(key="layer.campuses.campus", shape="square", colour="info"),
-            Sign(key="layer.campuses.gate", shape="bar", colour="ok"),
-        ),
+        signs=(Sign(key="layer.campuses.campus", shape="square", colour="info"), Sign(key="layer.campuses.gate", shape="bar", colour="ok")),
     )
 )

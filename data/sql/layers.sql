@@ -90,10 +90,10 @@ select json_build_object('type', 'FeatureCollection', 'features', coalesce(json_
     'properties', json_build_object('code', code, 'zh', name_zh, 'en', name_en, 'kind', kind, 'district', district_code)
   ) order by school_id), '[]'))::text as body
 from school
-where (select current_setting('campus.city')) = '1'
+where (select current_setting('campus.city') = '1')
    or district_code = any ((select string_to_array(current_setting('campus.districts'), ','))::text[])
    or street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[])
-   or school_id = any ((select string_to_array(current_setting('campus.schools'), ','))::integer[]);
+   or school_id in (select unnest(string_to_array(current_setting('campus.schools'), ','))::integer);
 
 -- name: school_states
 -- What the devices of each visible school say together: 0 nothing yet, 1 all that speak are up, 2 one is lost or faulty.
@@ -132,10 +132,10 @@ seen as materialized (
   select c.school_id, c.geom
   from campus c
   where c.geom && ST_Transform(ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer, margin => 0.03125), 4326)
-    and ((select current_setting('campus.city')) = '1'
+    and ((select current_setting('campus.city') = '1')
       or c.district_code = any ((select string_to_array(current_setting('campus.districts'), ','))::text[])
       or c.street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[])
-      or c.school_id = any ((select string_to_array(current_setting('campus.schools'), ','))::integer[]))
+      or c.school_id in (select unnest(string_to_array(current_setting('campus.schools'), ','))::integer))
 ),
 campus_part as (
   select seen.school_id, ST_AsMVTGeom(ST_Transform(seen.geom, 3857), tile.edge, 4096, 64) as geom from seen, tile
@@ -164,10 +164,10 @@ seen as (
   select r.route_id, r.school_id, r.geom
   from route r
   where r.geom && ST_Transform(ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer, margin => 0.03125), 4326)
-    and ((select current_setting('campus.city')) = '1'
+    and ((select current_setting('campus.city') = '1')
       or r.district_code = any ((select string_to_array(current_setting('campus.districts'), ','))::text[])
       or r.street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[])
-      or r.school_id = any ((select string_to_array(current_setting('campus.schools'), ','))::integer[]))
+      or r.school_id in (select unnest(string_to_array(current_setting('campus.schools'), ','))::integer))
 ),
 route_part as (
   select seen.route_id, seen.school_id, ST_AsMVTGeom(ST_Transform(seen.geom, 3857), tile.edge, 4096, 64) as geom from seen, tile
@@ -197,11 +197,11 @@ from (
          floor((1 - asinh(tan(radians((ST_YMin(c.geom) + ST_YMax(c.geom)) / 2))) / pi()) / 2 * 2 ^ %(z)s::integer) as tile_y
   from cell c
   where c.geom && ST_Transform(ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer), 4326)
-    and ((select current_setting('campus.city')) = '1'
+    and ((select current_setting('campus.city') = '1')
       or c.district_code = any ((select string_to_array(current_setting('campus.districts'), ','))::text[])
       or c.street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[])
-      or c.school_id = any ((select string_to_array(current_setting('campus.schools'), ','))::integer[])
-      or c.cell_id = any ((select string_to_array(current_setting('campus.cells'), ','))::integer[]))
+      or c.school_id in (select unnest(string_to_array(current_setting('campus.schools'), ','))::integer)
+      or c.cell_id in (select unnest(string_to_array(current_setting('campus.cells'), ','))::integer))
 ) cell_at
 where tile_x = %(x)s::integer and tile_y = %(y)s::integer;
 
@@ -218,7 +218,7 @@ from (
   ) worst using (cell_id)
   left join cell_owner o on o.cell_id = c.cell_id and o.duty = 'owner' and o.until is null
   where c.school_id in (select school_id from visible_school)
-     or c.cell_id = any ((select string_to_array(current_setting('campus.cells'), ','))::integer[])
+     or c.cell_id in (select unnest(string_to_array(current_setting('campus.cells'), ','))::integer)
 ) cell_state
 where state <> 0;
 
@@ -234,7 +234,7 @@ left join cell_owner o on o.cell_id = c.cell_id and o.duty = 'owner' and o.until
 left join account a on a.account_id = o.account_id
 where c.cell_id = %(feature_id)s::integer
   and (c.school_id in (select school_id from visible_school)
-    or c.cell_id = any ((select string_to_array(current_setting('campus.cells'), ','))::integer[]));
+    or c.cell_id in (select unnest(string_to_array(current_setting('campus.cells'), ','))::integer));
 
 -- name: cameras_packed
 -- Cameras of a tile: id, place, azimuth and field of view in 1/64 degree, range in 0.1 m.
@@ -248,10 +248,10 @@ from (
          floor(((1 - asinh(tan(radians(ST_Y(c.geom)))) / pi()) / 2 * 2 ^ %(z)s::integer - %(y)s::integer) * 65536)::integer as py
   from camera c
   where c.geom && ST_Transform(ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer), 4326)
-    and ((select current_setting('campus.city')) = '1'
+    and ((select current_setting('campus.city') = '1')
       or c.district_code = any ((select string_to_array(current_setting('campus.districts'), ','))::text[])
       or c.street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[])
-      or c.school_id = any ((select string_to_array(current_setting('campus.schools'), ','))::integer[]))
+      or c.school_id in (select unnest(string_to_array(current_setting('campus.schools'), ','))::integer))
 ) camera_at
 where px between 0 and 65535 and py between 0 and 65535;
 
@@ -263,10 +263,10 @@ from (
   select camera_id, (array_position(array['ok', 'lost', 'frozen', 'dark', 'bright', 'blurred', 'covered', 'moved'], state))::smallint as code
   from camera
   where state <> 'unknown'
-    and ((select current_setting('campus.city')) = '1'
+    and ((select current_setting('campus.city') = '1')
       or district_code = any ((select string_to_array(current_setting('campus.districts'), ','))::text[])
       or street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[])
-      or school_id = any ((select string_to_array(current_setting('campus.schools'), ','))::integer[]))
+      or school_id in (select unnest(string_to_array(current_setting('campus.schools'), ','))::integer))
 ) camera_state;
 
 -- name: camera_feature
@@ -280,7 +280,7 @@ where c.camera_id = %(feature_id)s::integer;
 -- name: devices_packed
 -- Points (buttons, sirens, contacts) of the devices in a tile: id, place, device, zone. A point without a place stands at its school.
 -- The school's box finds them; 0.02 degrees is more than any campus is wide.
--- scope: visible_school
+-- scope: stamped
 select count(*)::integer as count,
        string_agg(int4send(point_id) || int2send((px - 32768)::smallint) || int2send((py - 32768)::smallint) || int4send(device_id) || int2send(zone), ''
                   order by point_id) as records
@@ -292,10 +292,10 @@ from (
   join device d on d.school_id = s.school_id and d.is_enabled
   join point p using (device_id)
   where s.geom && ST_Expand(ST_Transform(ST_TileEnvelope(%(z)s::integer, %(x)s::integer, %(y)s::integer), 4326), 0.02)
-    and ((select current_setting('campus.city')) = '1'
+    and ((select current_setting('campus.city') = '1')
       or s.district_code = any ((select string_to_array(current_setting('campus.districts'), ','))::text[])
       or s.street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[])
-      or s.school_id = any ((select string_to_array(current_setting('campus.schools'), ','))::integer[]))
+      or s.school_id in (select unnest(string_to_array(current_setting('campus.schools'), ','))::integer))
 ) point_at
 where px between 0 and 65535 and py between 0 and 65535;
 
@@ -326,7 +326,7 @@ select json_build_object('now', clock_timestamp(), 'units', coalesce(json_agg(js
   ) order by unit_id), '[]'))::text as body
 from unit
 where geom is not null
-  and ((select current_setting('campus.city')) = '1'
+  and ((select current_setting('campus.city') = '1')
     or district_code = any ((select string_to_array(current_setting('campus.districts'), ','))::text[])
     or street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[]));
 
@@ -336,6 +336,6 @@ where geom is not null
 select code, name_zh, name_en, kind, status, accuracy_m, position_at as state_at, position_at as seen_at
 from unit
 where unit_id = %(feature_id)s::integer
-  and ((select current_setting('campus.city')) = '1'
+  and ((select current_setting('campus.city') = '1')
     or district_code = any ((select string_to_array(current_setting('campus.districts'), ','))::text[])
     or street_code = any ((select string_to_array(current_setting('campus.streets'), ','))::text[]));

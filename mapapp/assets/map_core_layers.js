@@ -20,6 +20,7 @@
   const campus = (window.campus = window.campus || {});
   const layers = (campus.layers = campus.layers || {});
   const PANES = { "campus-base": 200, "campus-overlay": 350, "campus-labels": 450 };
+  const NO_SCHOOLS_MS = 4000;
   const OVERLAY_FROM = 13; // no tile of it exists below, where an empty one would still be composited in every frame
   const made = []; // {id, layer object with attach/setOn}, added by the files of the layers
   let map = null;
@@ -51,6 +52,8 @@
     const overlay = new Overlay(made.filter((part) => part.painter).map((part) => part.painter));
     grounds = { base, names, overlay };
     layers.grounds = grounds;
+    // A city without schools is ready too.
+    base.once("load", () => Promise.race([layers.schoolsPainted, new Promise((resolve) => setTimeout(resolve, NO_SCHOOLS_MS))]).then(settle));
     base.addTo(map);
     names.addTo(map);
     base.on("campus:painted", () => names.soon());
@@ -63,7 +66,6 @@
       if (part.setOn) part.setOn(part.isOn, map, overlay);
     }
     overlay.addTo(map);
-    base.once("load", () => layers.schoolsPainted.then(settle));
     if (layers.tip) layers.tip.attach(map, made);
     follow();
     map.fire("campus:layers");

@@ -19,8 +19,6 @@ __all__ = ["browser", "rows", "running", "start", "visitor"]
 ZOOM = 12  # of the tiles that together hold the whole city
 
 
-
-
 @pytest.fixture
 def pool(small_city: Database) -> Iterator[psycopg_pool.ConnectionPool[db.Connection]]:
     opened = db.pool(small_city.dsn, high=2)

@@ -69,7 +69,9 @@ def test_every_character_of_the_product_is_in_the_served_type():
 
 def test_vendored_and_served_files_have_their_licences_beside_them():
     assert {path.name for path in (ASSETS / "vendor").glob("LICENSE-*.txt")} >= {
-        "LICENSE-vector-tile.txt", "LICENSE-pbf.txt", "LICENSE-point-geometry.txt",
+        "LICENSE-vector-tile.txt",
+        "LICENSE-pbf.txt",
+        "LICENSE-point-geometry.txt",
     }
     assert {path.name for path in (ASSETS / "fonts").glob("OFL-*.txt")} == {"OFL-inter.txt", "OFL-noto-sans-sc.txt"}
     assert sum(path.stat().st_size for path in (ASSETS / "fonts").glob("*.woff2")) < 2.5e6
