@@ -36,6 +36,7 @@ _MBAP = struct.Struct(">HHH")  # transaction, protocol, length of what follows
 _ECHO = struct.Struct(">HH")  # address and value, or address and count, of a write's answer
 _BITS = (1, 2)
 GRACE_S = 0.02  # after a time-out: a few turns of the loop, for what lies in the socket already
+CONNECT_TURNS = 5  # turns of the loop from the kernel's word that it is connected to our knowing it
 NEVER_S = 60.0  # pymodbus' own time-out, which ours always comes before
 _READS: dict[int, type[ModbusPDU]] = {
     1: ReadCoilsRequest,
@@ -157,12 +158,13 @@ class GuardedLink:
         work: asyncio.Task[asyncio.Transport | bool] = asyncio.create_task(self._connect(client))
         try:
             done, _ = await asyncio.wait({work}, timeout=self.timeout_s)
-            if not done:
-                done, _ = await asyncio.wait({work}, timeout=GRACE_S)
+            for _ in range(CONNECT_TURNS):
+                if not done:
+                    done, _ = await asyncio.wait({work}, timeout=GRACE_S / CONNECT_TURNS)
         finally:
             if not work.done():
                 work.cancel()
-                client.close()
+                work.add_done_callback(lambda _: _abort(client))  # it may still succeed: nobody would close that socket
         if not done:
             raise LinkDown("timeout")
         if not work.result():
@@ -208,10 +210,7 @@ class GuardedLink:
         if client is None:
             return
         self._expected = None
-        transport = cast(asyncio.Transport | None, client.ctx.transport)  # uvloop's own is not a subclass
-        client.close()
-        if transport is not None:
-            transport.abort()  # a polite close would wait for a peer that lost its power
+        _abort(client)
 
     async def _execute(self, pdu: ModbusPDU, expected: _Expected) -> ModbusPDU:
         client = self._client
@@ -305,6 +304,13 @@ class GuardedLink:
                 raise BadAnswer("wrong_answer")
             return frame
         return b""
+
+
+def _abort(client: AsyncModbusTcpClient) -> None:
+    transport = cast(asyncio.Transport | None, client.ctx.transport)  # uvloop's own is not a subclass
+    client.close()
+    if transport is not None:
+        transport.abort()  # a polite close would wait for a peer that lost its power
 
 
 def _rtu_answer(data: bytes, expected: _Expected) -> bytes:

@@ -25,6 +25,7 @@ from devices.point import Memory, Point, Sample, Seen
 LEVEL_EVERY_S = 10.0  # the levels of counter and latch inputs are looked at this often, so a dead counter is found
 CLEAR_STORE_S = 5.0
 SLOT_S = 0.02
+PATIENCE = 3.0
 
 
 class WrongModule(LinkError):
@@ -39,6 +40,7 @@ class Site:
     store: Store  # events and baselines, durable together when the future is done
     now: Callable[[], datetime]  # steady UTC
     late: Callable[[float], None]  # how much too late a poll began, as a share of its period
+    lag_s: Callable[[], float]  # by how much our own loop is late: who is late himself waits longer for others
     hub: Callable[[int], DialIn]  # the listening port of modules that dial in
     alive_at: datetime | None  # when an earlier worker was last alive
 
@@ -80,7 +82,7 @@ class Module:
         self._commands: deque[Mapping[str, Any]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._link = self._make_link()
-        self._last: tuple[Any, Any, Any] = (None, None, None)
+        self._last: tuple[Any, Any] = (None, None)  # counters and levels as they were
         self._is_after_gap = True
         self._good_mono_s: float | None = None
         self._level_due_s = 0.0
@@ -162,6 +164,7 @@ class Module:
     async def _session(self, loop: asyncio.AbstractEventLoop) -> None:
         """From connect to the first failure."""
         plan, period_s = self.plan, self.plan.period_s
+        self._link.timeout_s = plan.timeout_s + PATIENCE * self._site.lag_s()
         await self._link.open()
         await self._set_up()
         phase = phase_s(plan.device, period_s)
@@ -177,6 +180,7 @@ class Module:
                 if not is_first:
                     self._site.late((time.monotonic() - due_s) / period_s)
                 is_first = False
+                self._link.timeout_s = plan.timeout_s + PATIENCE * self._site.lag_s()
                 try:
                     await self._cycle(loop)
                 except Declined as err:
@@ -230,7 +234,8 @@ class Module:
             mono_s = loop.time()
             self._level_due_s = mono_s + LEVEL_EVERY_S
         at = self._site.now()
-        is_same = count == self._last[0] and latch == self._last[1] and (level is None or level == self._last[2])
+        # A latch that is set is never old news: it was cleared since, or still has to be.
+        is_same = count == self._last[0] and not (latch and any(latch)) and (level is None or level == self._last[1])
         fault = ""
         if not is_same or self._is_after_gap or not all(point.is_settled for point in self._points):
             fault = await self._see(count, latch, level, at, mono_s)
@@ -238,7 +243,7 @@ class Module:
                 level = await link.read(plan.level)
                 mono_s = loop.time()
                 await self._see(None, None, level, self._site.now(), mono_s)
-        self._last = (count, latch, level if level is not None else self._last[2])
+        self._last = (count, level if level is not None else self._last[1])
         self._is_after_gap = False
         self._good_mono_s = mono_s
         if fault:

@@ -20,6 +20,7 @@ from devices.plan import Output, Plan
 READ_BACK_S, READ_BACK_EVERY_S = 1.0, 0.1
 STORE_S = 0.3  # a full disk must not keep a siren from sounding
 DEFAULT_PULSE_S = 1.0
+STUCK_EVERY_S = 1.0  # how often an output that will not go off is told to
 
 Store = Callable[[Sequence[Event], Mapping[str, str]], asyncio.Future[None]]
 
@@ -68,7 +69,7 @@ class Outputs:
         """When the next output must go off, UTC; None when none is on."""
         if not self._running:
             return None
-        return min((running.until for running in self._running.values() if not running.is_failed_off), default=None)
+        return min((running.until for running in self._running.values()), default=None)
 
     async def obey(self, link: ModbusLink, command: Mapping[str, Any]) -> None:
         """Do one command and store what became of it.
@@ -127,8 +128,9 @@ class Outputs:
             self._store(said, {self._key(channel): ""})
 
     def _tell_stuck(self, channel: int, running: Running, reason: str) -> None:
+        again_at = self._now() + timedelta(seconds=STUCK_EVERY_S)
+        self._running[channel] = Running(running.command_id, again_at, running.reason, is_failed_off=True)
         if not running.is_failed_off:
-            self._running[channel] = Running(running.command_id, running.until, running.reason, is_failed_off=True)
             # Without its command: that was answered, this is an output that will not go off.
             self._store([self._event("", channel, "unknown", f"stuck_{reason}", self._now(), f"stuck {running.until.isoformat()}")], {})
 

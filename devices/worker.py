@@ -46,6 +46,8 @@ LATE_LEAST = 100
 CALM_SHARE = 0.5  # overloaded ends when the p99 lateness is below this share of a period
 STALL_S = 5.0  # a loop that has not ticked for so long is not well
 RESTART_PAUSE_S = 1.0
+SPREAD_S = 2.0  # over which the first connections are made
+LAG_EVERY_S, LAG_KEPT_S = 0.1, 5.0
 
 
 class Worker:
@@ -64,6 +66,7 @@ class Worker:
         self._late: deque[float] = deque(maxlen=LATE_WINDOW)
         self._late_p99 = 0.0
         self._judge_at = 0.0
+        self._lag_s = 0.0
         self._is_overloaded = False
         self._tick_at = time.monotonic()
         self._applying = asyncio.Lock()
@@ -83,6 +86,7 @@ class Worker:
         alive = self._spool.baseline("worker.alive")
         self._site = Site(
             source=self.source, store=self._writer.put, now=self._clock.now, late=self._late.append, hub=self._hub,
+            lag_s=lambda: self._lag_s,
             alive_at=datetime.fromisoformat(alive) if alive else None,
         )  # fmt: skip
         self._control = self._make_control(loop, spool_dir)
@@ -91,6 +95,7 @@ class Worker:
         self._started()
         self._control.start()
         try:
+            self._in_background(self._feel_lag())
             await self._ticks()
         finally:
             await self._shut_down()
@@ -137,7 +142,7 @@ class Worker:
     def _background_done(self, task: asyncio.Task[None]) -> None:
         self._background.discard(task)
         if not task.cancelled() and task.exception():
-            _LOG.error("a configuration could not be applied", exc_info=task.exception())
+            _LOG.error("work of the worker itself failed", exc_info=task.exception())
 
     async def _apply(self, snapshot: Snapshot) -> None:
         """Start, change and stop modules by the difference; the others are not touched."""
@@ -209,7 +214,7 @@ class Worker:
 
     def _begin(self, device: str, pause_s: float = 0.0) -> None:
         module = self._modules[device]
-        delay_s = pause_s or phase_s(device, module.plan.period_s)
+        delay_s = pause_s or phase_s(device, max(module.plan.period_s, SPREAD_S))
         task = asyncio.get_running_loop().create_task(_after(delay_s, module), name=device)
         self._tasks[device] = task
         task.add_done_callback(self._task_done)
@@ -284,6 +289,15 @@ class Worker:
                 await asyncio.wait_for(self._stop.wait(), TICK_S)
             except TimeoutError:
                 continue
+
+    async def _feel_lag(self) -> None:
+        """Keep `_lag_s`: the worst delay of a timer over the last seconds."""
+        felt: deque[float] = deque(maxlen=round(LAG_KEPT_S / LAG_EVERY_S))
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(LAG_EVERY_S)
+            felt.append(max(time.monotonic() - before - LAG_EVERY_S, 0.0))
+            self._lag_s = max(felt)
 
     def _judge_lateness(self) -> None:
         """p99 of how late polls began, in periods: past one period presses are seen too late, and nobody would know."""

@@ -50,6 +50,8 @@ class Plant:
         self.signer = Signer.load_or_make(folder / "secret")
         self.client: redis_client.Redis = server.client()
         self.version = self.fence = 0
+        self._seen: dict[str, list[Event]] = {"campus:panic": [], "campus:event": []}
+        self._last = dict.fromkeys(self._seen, "0")
 
     def publish(self, *modules: dict[str, Any]) -> None:
         self.version += 1
@@ -63,13 +65,18 @@ class Plant:
         self.signer.command(self.client, "devices-1", body | more)
         return command_id
 
+    def entries(self, kind: str = "") -> list[Event]:
+        """What was seen in the streams so far, panic first, each as often as it was there."""
+        for name, seen in self._seen.items():
+            entries: Any = self.client.xrange(name, min=f"({self._last[name]}")
+            for entry_id, fields in entries:
+                seen.append(events.decode(fields[b"b"]))
+                self._last[name] = entry_id.decode()
+        return [event for seen in self._seen.values() for event in seen if not kind or event.kind.value == kind]
+
     def events(self, kind: str = "") -> list[Event]:
-        """What is in the streams, panic first, each as often as it is there."""
-        found: list[Event] = []
-        for name in ("campus:panic", "campus:event"):
-            entries: Any = self.client.xrange(name)
-            found += [events.decode(fields[b"b"]) for _, fields in entries]
-        return [event for event in found if not kind or event.kind.value == kind]
+        """The same, every event once: after a restart a worker sends again what PostgreSQL has not confirmed."""
+        return list({event.event_id: event for event in reversed(self.entries(kind))}.values())[::-1]
 
     def alarms(self) -> list[Event]:
         return self.events("alarm.raised")
@@ -91,6 +98,7 @@ async def working(plant: Plant) -> AsyncIterator[Worker]:
     """A running worker."""
     worker = Worker(plant.settings)
     task = asyncio.create_task(worker.run())
+    await until(lambda: hasattr(worker, "_control") or task.done())
     try:
         yield worker
     finally:

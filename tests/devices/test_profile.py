@@ -48,7 +48,15 @@ class Kept:
         def no_hub(port: int) -> Any:
             raise AssertionError
 
-        return Site(source="devices-1", store=self.store, now=lambda: datetime.now(UTC), late=lambda share: None, hub=no_hub, alive_at=None)
+        return Site(
+            source="devices-1",
+            store=self.store,
+            now=lambda: datetime.now(UTC),
+            late=lambda share: None,
+            lag_s=lambda: 0.0,
+            hub=no_hub,
+            alive_at=None,
+        )
 
     def kinds(self) -> list[str]:
         return [event.kind.value for event in self.events]
