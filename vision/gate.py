@@ -247,12 +247,7 @@ class Worker:
     def _tell(self, watched: Watched, state: State | None, reason: str) -> None:
         if state is None:
             return
-        data = {
-            "state": state.value,
-            "reason": reason or ("" if state is State.OK else state.value),
-            "fps": watched.fps,
-            "evidence": "stream",
-        }
+        data = {"state": state.value, "reason": reason, "fps": watched.fps, "evidence": "stream"}
         self._say(Kind.CAMERA_CHANGED, data, watched.plan)
 
     def _count(self, watched: Watched) -> None:

@@ -210,6 +210,7 @@ def _capture(name: str, *, open_s: float, stall_s: float) -> Iterator[cv2.VideoC
     os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = CAPTURE_OPTIONS
     # Otherwise one stream that is slow to open keeps every other from opening (opencv#20114, #23601).
     os.environ["OPENCV_FFMPEG_IS_THREAD_SAFE"] = "1"
+    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # quiet: a dead camera must not fill a disk with its retries
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # a line for every time-out; we say it once, with a reason
     capture = cv2.VideoCapture()
     try:

@@ -73,7 +73,7 @@ def seed_gate(conn: db.Connection, settings: Settings, camera_codes: Sequence[st
     for row in rows:
         url = stream_url(row["code"], scene="gate", name=row["name_en"])
         conn.execute(_SQL["point_camera_at_gate"], {"camera_id": row["camera_id"], "stream_url": url})
-        switch = {"assessment": ASSESSMENT, "threshold": THRESHOLD, "other_way_in": "DEMO: guard with visitor book"}
+        switch = {"assessment": ASSESSMENT, "threshold": THRESHOLD, "other_way_in": "演示：保安登记 · Demo: guard with a visitor book"}
         warning.switch_gate(conn, approver, row["code"], is_on=True, **switch)
     proposal = warning.Proposal(
         ground="court_order",
@@ -84,7 +84,7 @@ def seed_gate(conn: db.Connection, settings: Settings, camera_codes: Sequence[st
         expires_at=now + timedelta(days=180),
         order_ends_at=now + timedelta(days=365),
         born_on=date(1990, 1, 1),
-        instruction="DEMO: ask the visitor to wait, call the duty officer",
+        instruction="演示：请来访者稍候，通知值班民警 · Demo: ask the visitor to wait, call the duty officer",
         school_ids=frozenset(row["school_id"] for row in rows),
         demo=True,
     )

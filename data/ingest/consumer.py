@@ -90,6 +90,11 @@ class Consumer:
 
     def __init__(self, settings: Settings, name: str, *, check: Callable[[], object] = lambda: None) -> None:
         self._dsn, self._name, self._check = settings.app_dsn, name, check
+        self._limits = {
+            "lock_ms": str(LOCK_TIMEOUT_MS),
+            "statement_ms": str(STATEMENT_TIMEOUT_MS),
+            "candidate_minutes": str(settings.candidate_minutes),
+        }
         self._redis = stream.connect(settings.redis)
         self._reader = stream.Reader(self._redis, name)
         self._conn: db.Connection | None = None
@@ -263,7 +268,7 @@ class Consumer:
         if self._conn is None or self._conn.closed:
             self._conn = db.connect(self._dsn)
             self._conn.autocommit = True
-            self._conn.execute(_SQL["wait_at_most"], {"lock_ms": str(LOCK_TIMEOUT_MS), "statement_ms": str(STATEMENT_TIMEOUT_MS)})
+            self._conn.execute(_SQL["wait_at_most"], self._limits)
         return self._conn
 
     def _drop(self) -> None:

@@ -40,7 +40,6 @@ TEMPLATE_BYTES = 256 * 4  # float32
 SITE_CAP = 100  # entries of one school: what the threshold is made for
 CITY_WARN, CITY_BLOCK = 50_000, 100_000  # R6
 ANSWERS = {"yes": "confirmed", "no": "rejected", "unsure": "unsure"}
-CANDIDATE_MINUTES = 10
 WRAPPED_BYTES = 60  # a sealed data key: nonce, 32 bytes, tag
 PICTURE_MAX_BYTES = 48 * 1024
 
@@ -374,14 +373,15 @@ def _picture(value: object) -> tuple[bytes, bytes] | None:
     return packed[:WRAPPED_BYTES], packed[WRAPPED_BYTES:]
 
 
-def find_candidate(conn: db.Connection, event: Event, *, minutes: int = CANDIDATE_MINUTES) -> int | None:
+def find_candidate(conn: db.Connection, event: Event) -> int | None:
     """A worker proposes: store it for people to answer.
 
     What does not fit (no valid gate, an entry that ended meanwhile, a damaged picture) is dropped with a line in the
     audit and never becomes a dead letter: a dead letter would keep the picture.
 
     Args:
-        conn: CITY scope; the event's row is already stored, without the picture.
+        conn: CITY scope; the event's row is already stored, without the picture. Its setting `campus.candidate_minutes`
+            says how long people have, ten minutes where it is not made.
     Returns:
         The candidate's id; None when it was dropped.
     """
@@ -396,7 +396,7 @@ def find_candidate(conn: db.Connection, event: Event, *, minutes: int = CANDIDAT
         return _drop(conn, event, "malformed" if found else "no_valid_gate")
     if not found["is_valid"] or score < threshold or abs(threshold - found["gate_threshold"]) > 1e-6 or found["demo"] != event.demo:
         return _drop(conn, event, "not_valid_now")
-    expires_at = event.event_at + timedelta(minutes=minutes)
+    expires_at = event.event_at + timedelta(minutes=found["minutes"])
     is_over = expires_at <= clock.now()  # it waited in a spool too long: history, without a picture
     row = conn.execute(_SQL["insert_candidate"], {
         **{name: found[name] for name in ("camera_id", "school_id", "district_code", "street_code", "demo")},

@@ -76,9 +76,10 @@ on conflict (event_id) do nothing
 returning event_id, is_assigned;
 
 -- name: wait_at_most
--- How long this connection waits for a lock and for one statement, in ms.
+-- How long this connection waits for a lock and for one statement, in ms, and how many minutes people have to answer a candidate.
 -- scope: none because it reads nothing
-select set_config('lock_timeout', %(lock_ms)s, false), set_config('statement_timeout', %(statement_ms)s, false);
+select set_config('lock_timeout', %(lock_ms)s, false), set_config('statement_timeout', %(statement_ms)s, false),
+       set_config('campus.candidate_minutes', %(candidate_minutes)s, false);
 
 -- name: mark_source
 -- Note the numbers that are in; gives the number up to which nothing is missing.

@@ -129,6 +129,7 @@ order by e.entry_id;
 -- Whether what a worker proposes can be: a valid gate of that camera, and an entry that works there now.
 -- scope: none because ingest acts for the whole city
 select c.camera_id, c.school_id, c.district_code, c.street_code, c.demo, g.threshold as gate_threshold,
+       coalesce(nullif(current_setting('campus.candidate_minutes', true), ''), '10')::integer as minutes,
        (e.state = 'active' and e.starts_at <= %(found_at)s and e.expires_at > %(found_at)s and e.expires_at > now() and not r.is_exempt) as is_valid
 from camera c
 join register_entry e on e.entry_id = %(entry_id)s::integer

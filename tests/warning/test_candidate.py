@@ -193,6 +193,13 @@ def test_one_that_waited_in_a_spool_too_long_is_history_without_a_picture(gate: 
     assert _state(gate, candidate) == {"state": "expired", "has_picture": False, "is_deleted": True, "has_key": False, "alarm_id": None}
 
 
+@pytest.mark.parametrize(("setting", "minutes"), [("", 10), ("25", 25)], ids=["not-set", "25"])
+def test_how_long_people_have_is_the_setting_of_ingests_connection(gate: Gate, setting: str, minutes: int) -> None:
+    gate.one("select set_config('campus.candidate_minutes', %s, true)", setting)
+    row = gate.one("select expires_at - found_at as time from candidate where candidate_id = %s", gate.candidate())
+    assert row["time"] == timedelta(minutes=minutes)
+
+
 def test_the_same_event_again_is_one_candidate(gate: Gate) -> None:
     event = gate.found(gate.entry())
     assert warning.find_candidate(gate.conn, event) is not None
