@@ -40,13 +40,18 @@ def lives(process: psutil.Process) -> bool:
 class Running:
     """One `app.py up` with its settings and what it says."""
 
-    def __init__(self, **env: str) -> None:
+    def __init__(self, *before: str, **env: str) -> None:
         self.env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "DEMO": "0"} | env
         self.settings: Settings = read(self.env)
         self.log = Path(tempfile.mkstemp(prefix="campus-up-")[1])
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "app.py", "up"], cwd=ROOT, env=self.env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+                [*before, sys.executable, "app.py", "up"],
+                cwd=ROOT,
+                env=self.env,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
             )
 
     def said(self) -> str:
@@ -114,8 +119,8 @@ def shared() -> Iterator[Running]:
 def up(data_dir: Path, free_port: Callable[[], int]) -> Iterator[Callable[..., Running]]:
     made: list[Running] = []
 
-    def start(**env: str) -> Running:
-        made.append(Running(**({"DATA_DIR": str(data_dir), "PORT": str(free_port())} | env)))
+    def start(*before: str, **env: str) -> Running:
+        made.append(Running(*before, **({"DATA_DIR": str(data_dir), "PORT": str(free_port())} | env)))
         return made[-1]
 
     yield start
@@ -172,6 +177,15 @@ def test_only_the_web_listens_on_the_network(shared):
 def test_as_root_only_the_supervisor_itself_is_root(shared):
     users = {process.username() for process in shared.tree()}
     assert users == {"postgres", embedded.product_account().name}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: everybody else's tests run as an ordinary user anyway")
+def test_an_ordinary_user_runs_all_of_it_as_himself(up, open_dir):
+    os.chown(open_dir, 65534, 65534)
+    one = up("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", DATA_DIR=str(open_dir / "data"), HOME=str(open_dir)).ready()
+    assert {process.uids().real for process in one.tree()} == {65534}
+    assert one.stop() < 5.0
+    assert not one.settings.run_dir.exists()
 
 
 def test_a_second_start_names_the_first_and_ends(up, shared):
