@@ -64,7 +64,7 @@
     if (!first || state.selected() || window.innerWidth <= NARROW) return;
     state.select({ sort: "alarm", id: first.row.alarm_id }, "auto");
     if (andGo) campus.goTo(first.row);
-    else if (lastAct === -Infinity) setTimeout(() => campus.marks.home(true), 0); // the detail has taken a part of the map
+    else if (lastAct === -Infinity) setTimeout(() => campus.marks.home(true), 150); // the detail has taken a part of the map
   }
 
   function jump() {

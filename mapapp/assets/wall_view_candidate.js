@@ -31,7 +31,7 @@
     attr(root, "data-priority", "candidate");
     attr(root, "data-candidate-id", one.candidate_id);
     attr(root, "data-state", one.state);
-    const base = "/api/v1/candidates/" + one.candidate_id + "/pictures/";
+    const base = "/api/v1/candidates/" + one.candidate_id;
     const hasPictures = one.has_picture && (state.waits(one) || one.state === "confirmed");
     keyed(root, [campus.text.lang(), one, campus.act.isRunning("answer" + one.candidate_id)], () => [
       h("div", { class: "detail-head" },
@@ -40,7 +40,7 @@
         h("div", { class: "chips" }, h("span", { class: "chip chip-priority" }, shape("candidate"), t("candidate.verify")), one.demo ? h("span", { class: "chip chip-demo" }, t("alarm.demo")) : null)),
       h("div", { class: "detail-body" },
         h("p", { class: "rule" }, t("candidate.rule")),
-        h("div", { class: "faces" }, picture(hasPictures ? base + "found" : null, "candidate.seen"), picture(hasPictures ? base + "entry" : null, "candidate.registered")),
+        h("div", { class: "faces" }, picture(hasPictures ? base + "/picture" : null, "candidate.seen"), picture(hasPictures ? base + "/photo" : null, "candidate.registered")),
         h("dl", { class: "times" },
           ...pair("candidate.score", Number(one.score).toFixed(3)),
           ...pair("candidate.threshold", Number(one.threshold).toFixed(3)),

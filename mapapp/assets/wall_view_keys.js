@@ -6,7 +6,7 @@
   const { t, code, name } = campus.text;
   const state = campus.state;
   const CAUSES = ["real", "false", "accidental", "test", "drill", "fault"];
-  const KEYS = [["A", "ack"], ["C", "close"], ["↑ ↓", "select"], ["Enter", "show"], ["J", "jump"], ["S", "search"], ["M", "silence"], ["H", "home"], ["L", "lang"], ["?", "help"], ["Esc", "back"]];
+  const KEYS = [["A", "ack"], ["C", "close"], ["↑ ↓", "select"], ["Enter", "show"], ["J", "jump"], ["S", "search"], ["M", "silence"], ["H", "home"], ["L", "other_lang"], ["?", "help"], ["Esc", "back"]];
   let root = null;
 
   function alarm() {

@@ -198,6 +198,12 @@
     );
   }
 
+  function onScroll() {
+    top = list.scrollTop;
+    anchor = null; // where somebody scrolls to is where the list stays
+    campus.frame.need("queue");
+  }
+
   function start(root) {
     drawn.clear();
     list = root.querySelector("#queue-list");
@@ -208,7 +214,7 @@
     meter = root.querySelector("#queue-meter");
     space = h("div", { class: "queue-space", role: "presentation" });
     fill(list, space);
-    list.addEventListener("scroll", () => ((top = list.scrollTop), campus.frame.need("queue")), { passive: true });
+    list.addEventListener("scroll", onScroll, { passive: true });
     more.addEventListener("click", () => list.scrollBy({ top: height - step, behavior: "smooth" }));
     above.addEventListener("click", () => list.scrollTo({ top: 0, behavior: "smooth" }));
     explain(null, null);

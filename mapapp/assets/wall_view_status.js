@@ -48,10 +48,12 @@
     attr(node, "data-state", live.state);
     text(node.querySelector(".live-word"), t("wall.live." + live.state));
     const lost = root.querySelector("#wall-lost");
-    const isLost = live.state === "lost" || state.tickAge() > STALE_MS;
-    lost.hidden = !isLost || !Number.isFinite(state.tickAge());
+    lost.hidden = live.state !== "lost" && !isSilent();
     root.classList.toggle("is-lost", !lost.hidden);
   }
+
+  // The stream says it is open, yet nothing comes through it.
+  const isSilent = () => Number.isFinite(state.tickAge()) && state.tickAge() > STALE_MS;
 
   function dataAge() {
     const tick = state.tick();
@@ -67,9 +69,8 @@
     const old = dataAge();
     kpi("age", old === null ? "–" : age(old), "", old === null ? "plain" : old > STALE_MS ? "critical" : old > OLD_MS ? "attention" : "ok");
     const lost = root.querySelector("#wall-lost");
-    const silent = state.tickAge() > STALE_MS && live.state === "open";
-    if (silent === lost.hidden) campus.frame.need("status");
-    if (!lost.hidden) text(lost.querySelector(".lost-age"), t("wall.lost.age", { age: age(old === null ? state.tickAge() : old) }));
+    if (isSilent() && lost.hidden) campus.frame.need("status");
+    if (!lost.hidden) text(lost.querySelector(".lost-age"), t("wall.lost.age", { age: age(old === null ? Infinity : old) }));
   }
 
   function warning(kind, words, next) {

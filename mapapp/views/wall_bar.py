@@ -54,7 +54,7 @@ def bar(settings: Settings, person: Principal, other_pages: list[tuple[str, str]
         className="brand",
     )
     clock = html.Div(
-        [html.Strong("--:--:--", id="wall-time"), html.Span([html.Span(id="wall-date"), " · ", _live()], className="sub")],
+        [html.Strong("--:--:--", id="wall-time"), html.Span([html.Span(id="wall-date"), _live()], className="sub bar-date")],
         className="bar-clock",
     )
     who = html.Div(

@@ -35,9 +35,15 @@ from tests.conftest import Database
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 POLL_MS = 200
 READY_S = 40.0
 
@@ -82,10 +88,15 @@ class Plant:
         self.processes[role] = process
         return process.pid
 
+    def check_alive(self) -> None:
+        """A role that ended by itself fails the test with its last words."""
+        for role, process in self.processes.items():
+            if process.poll() is not None:
+                pytest.fail(f"{role} ended: " + (self.settings.data_dir / f"{role}.log").read_text(encoding="utf-8")[-2000:])
+
     def wait_web(self) -> None:
         def answers() -> bool:
-            if self.processes["web"].poll() is not None:
-                pytest.fail((self.settings.data_dir / "web.log").read_text(encoding="utf-8")[-2000:])
+            self.check_alive()
             try:
                 return httpx.get(f"{self.url}/readyz", timeout=1).status_code == 200
             except httpx.HTTPError:
@@ -126,7 +137,8 @@ class Plant:
 
     def school_of(self, index: int) -> dict[str, Any]:
         found = self.rows(
-            "select s.school_id, s.name_zh, s.name_en, s.code, s.district_code from school s join device d using (school_id) where d.code = %s",
+            "select s.school_id, s.name_zh, s.name_en, s.code, s.district_code"
+            " from school s join device d using (school_id) where d.code = %s",
             (self.modules[index]["code"],),
         )
         return found[0]
@@ -171,6 +183,7 @@ def plant(settings: Settings, servers: embedded.Servers, _small_template: Databa
         known = tuple(module["code"] for module in modules)
 
         def all_up() -> bool:
+            running.check_alive()
             states = running.rows("select state, count(*) as n from device where code = any(%s) group by 1", (list(known),))
             return {row["state"] for row in states} == {"up"}
 

@@ -77,7 +77,9 @@ def test_one_acknowledges_and_both_show_it(plant: Plant, people: People):
     mine.wait_for_selector('[data-testid="ack"]')
     mine.keyboard.press("a")
     for page in (mine, other):
-        page.wait_for_selector(f'[data-testid="alarm-row"][data-alarm-id="{seen["alarm_id"]}"][data-state="acknowledged"]', timeout=DEADLINE_S * 1000)
+        page.wait_for_selector(
+            f'[data-testid="alarm-row"][data-alarm-id="{seen["alarm_id"]}"][data-state="acknowledged"]', timeout=DEADLINE_S * 1000
+        )
     assert "Demo commander" in row_of(other, seen["alarm_id"]).inner_text()
     for page in (mine, other):
         assert page.evaluate("() => campus.sound.wanted()") is None
@@ -105,7 +107,7 @@ def test_after_the_close_the_next_press_opens_a_new_alarm(plant: Plant, people: 
     page.keyboard.press("c")
     page.wait_for_selector('[data-testid="close-dialog"][open]')
     page.keyboard.press("3")
-    page.locator('#close-dialog textarea').fill("ok")
+    page.locator("#close-dialog textarea").fill("ok")
     page.get_by_test_id("close-submit").click()
     row_of(page, first["alarm_id"]).wait_for(state="detached")
     row = plant.rows("select state, cause, note from alarm where alarm_id = %s", (first["alarm_id"],))[0]
