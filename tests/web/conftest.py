@@ -81,6 +81,12 @@ class Browser:
             "/login", data={"login": login, "password": password, **fields}, headers={"Origin": self.url, "Accept": accept}
         )
 
+    def wear(self, cookie: str, csrf_token: str) -> None:
+        """Take the session of somebody who has logged in elsewhere."""
+        self.client.cookies.set(guard.session_cookie(False), cookie)
+        self.client.cookies.set(guard.CSRF_COOKIE, csrf_token)
+        self.csrf_token = csrf_token
+
     @property
     def headers(self) -> dict[str, str]:
         return {"Origin": self.url, "Sec-Fetch-Site": "same-origin", guard.CSRF_HEADER: self.csrf_token}
@@ -109,7 +115,7 @@ def rows(database: Database) -> Iterator[db.Connection]:
 
 @pytest.fixture
 def visitor() -> Iterator[Callable[..., Browser]]:
-    """visitor(url, login) logs in there; closed at the end of the test."""
+    """visitor(url, login) logs in there, visitor(url) is anonymous; closed at the end of the test."""
     opened: list[Browser] = []
 
     def make(url: str, login: str = "") -> Browser:
@@ -126,6 +132,9 @@ def browser(running: Running, rows: db.Connection, visitor: Callable[..., Browse
     """browser(role, **scope): a new account of that role, logged in; browser() is anonymous."""
 
     def make(role: str = "", **scope: object) -> Browser:
-        return visitor(running.url, builders.make_account(rows, role, **scope)["login"] if role else "")
+        made = visitor(running.url)
+        if role:
+            made.wear(*builders.make_session(rows, builders.make_account(rows, role, **scope)))
+        return made
 
     return make

@@ -113,11 +113,12 @@ def test_what_cannot_be_understood_is_named_field_by_field(browser):
     assert answer.json()["next"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"null", b"[" * 50_000], ids=["empty", "half", "no-text", "null", "deep"])
-def test_nonsense_is_refused_and_breaks_nothing(browser, content):
+def test_nonsense_is_refused_and_breaks_nothing(browser, subtests):
     one = browser("guard", is_city=True)
-    answer = one.client.post("/api/v1/sos", content=content, headers=one.headers | {"Content-Type": "application/json"})
-    assert answer.status_code in (400, 422)
+    for content in (b"", b"{", b"\xff\xfe", b"null", b"[" * 50_000):
+        with subtests.test(content=content[:10]):
+            answer = one.client.post("/api/v1/sos", content=content, headers=one.headers | {"Content-Type": "application/json"})
+            assert answer.status_code in (400, 422)
     assert one.get("/healthz").status_code == 200
 
 
@@ -132,13 +133,14 @@ def test_painted_presses_become_a_figure(browser):
 SEARCHES = ["南山实验", "实验", "nsqsyxx", "nanshan", "Nanshan Experimental", "experimental nanshan", "南山　实验", "ＮＳＱ"]
 
 
-@pytest.mark.parametrize("query", SEARCHES)
-def test_a_school_is_found_by_whatever_somebody_types(browser, rows, query):
+def test_a_school_is_found_by_whatever_somebody_types(browser, rows, subtests):
     builders.make_school(rows, name_zh="福田区第六小学", name_en="Futian No. 6 Primary School")
     wanted = builders.make_school(rows, name_zh="南山区实验小学", name_en="Nanshan Experimental Primary School")
     one = browser("dispatcher", is_city=True)
-    found = one.client.get("/api/v1/schools", params={"q": query}).json()["schools"]
-    assert [row["code"] for row in found] == [wanted["code"]]
+    for query in SEARCHES:
+        with subtests.test(query=query):
+            found = one.client.get("/api/v1/schools", params={"q": query}).json()["schools"]
+            assert [row["code"] for row in found] == [wanted["code"]]
 
 
 def test_a_school_is_found_by_its_code_and_the_index_follows_changes(browser, rows):
