@@ -34,7 +34,6 @@ from data.core.settings import Settings
 from data.core.supervise import Crew, Role
 
 CODE = Path(__file__).parents[2]
-COPY = Path("/usr/local/lib/campus/code")  # for a checkout the workers' user cannot read
 FREE_LEAST_BYTES = 200_000_000
 CREW_STOP_S = 2.0
 LATER_AFTER_S = 20.0
@@ -155,14 +154,14 @@ def _code_for(say: _Said) -> tuple[Path, Path]:
     def may(flag: str, path: Path) -> bool:
         return subprocess.run(["test", flag, str(path)], cwd="/", check=False, **who.drop).returncode == 0
 
-    if not (may("-r", CODE / "app.py") and may("-r", CODE / "data/core/up.py")):
-        say(f"the user {who.name} cannot read {CODE}; using a copy in {COPY}")
-        shutil.rmtree(COPY, ignore_errors=True)
-        shutil.copytree(CODE, COPY, ignore=shutil.ignore_patterns(".git", ".venv", "var", "tests", "__pycache__", "bench-out"))
-        subprocess.run(["chmod", "-R", "a+rX", str(COPY.parent)], check=True)
-        code = COPY
     if not may("-x", python):
         raise CannotStart(f"The user {who.name} cannot use {python}: start with ./run, which puts the environment where it can.")
+    if not (may("-r", CODE / "app.py") and may("-r", CODE / "data/core/up.py")):
+        code = python.parents[2] / "code"  # beside the environment, which ./run has put where that user can read
+        say(f"the user {who.name} cannot read {CODE}; using a copy in {code}")
+        shutil.rmtree(code, ignore_errors=True)
+        shutil.copytree(CODE, code, ignore=shutil.ignore_patterns(".git", ".venv", "var", "tests", "__pycache__", "bench-out"))
+        subprocess.run(["chmod", "-R", "a+rX", str(code)], check=True)
     subprocess.run([python, "-m", "compileall", "-q", "-x", r"\.venv", "."], cwd=code, check=False)  # that user may not write there
     return code, python
 

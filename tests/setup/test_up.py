@@ -10,9 +10,11 @@ import socket
 import ssl
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import urllib.request
+import venv
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,18 +42,13 @@ def lives(process: psutil.Process) -> bool:
 class Running:
     """One `app.py up` with its settings and what it says."""
 
-    def __init__(self, *before: str, **env: str) -> None:
+    def __init__(self, *before: str, python: Path = Path(sys.executable), cwd: Path = ROOT, **env: str) -> None:
         self.env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "DEMO": "0"} | env
         self.settings: Settings = read(self.env)
         self.log = Path(tempfile.mkstemp(prefix="campus-up-")[1])
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*before, sys.executable, "app.py", "up"],
-                cwd=ROOT,
-                env=self.env,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
+                [*before, python, "app.py", "up"], cwd=cwd, env=self.env, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
             )
 
     def said(self) -> str:
@@ -119,8 +116,8 @@ def shared() -> Iterator[Running]:
 def up(data_dir: Path, free_port: Callable[[], int]) -> Iterator[Callable[..., Running]]:
     made: list[Running] = []
 
-    def start(*before: str, **env: str) -> Running:
-        made.append(Running(*before, **({"DATA_DIR": str(data_dir), "PORT": str(free_port())} | env)))
+    def start(*before: str, python: Path = Path(sys.executable), cwd: Path = ROOT, **env: str) -> Running:
+        made.append(Running(*before, python=python, cwd=cwd, **({"DATA_DIR": str(data_dir), "PORT": str(free_port())} | env)))
         return made[-1]
 
     yield start
@@ -186,6 +183,23 @@ def test_an_ordinary_user_runs_all_of_it_as_himself(up, open_dir):
     assert {process.uids().real for process in one.tree()} == {65534}
     assert one.stop() < 5.0
     assert not one.settings.run_dir.exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: only root has somebody else to run the workers as")
+def test_a_checkout_in_a_closed_folder_is_served_from_a_copy(up, open_dir, tmp_path):
+    """As ./run leaves it for root's clone in /root: environment outside, `.venv` a link to it."""
+    closed = tmp_path / "closed/checkout"
+    shutil.copytree(ROOT, closed, ignore=shutil.ignore_patterns(".git", ".venv", "tests", "__pycache__", "bench-out", ".*_cache"))
+    closed.parent.chmod(0o700)
+    venv.create(open_dir / "venv", symlinks=True)
+    (packages,) = (open_dir / "venv/lib").glob("python*/site-packages")
+    (packages / "here.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (closed / ".venv").symlink_to(open_dir / "venv")
+    one = up(python=closed / ".venv/bin/python", cwd=closed, DATA_DIR=str(open_dir / "data")).ready()
+    web = one.role("web")
+    assert web is not None
+    assert web.cwd() == str(open_dir / "code")
+    assert _get(f"{one.settings.url}/login") == 200
 
 
 def test_a_second_start_names_the_first_and_ends(up, shared):
