@@ -311,7 +311,7 @@ class Module:
         assert clear is not None  # a profile with latches has it
         for point in points:
             key = f"point:{self.plan.device}/{point.config.channel}"
-            point.clearing()
+            point.clearing(self._site.now())
             assert point.memory is not None
             await asyncio.wait([self._site.store([], {key: point.memory.encode()})], timeout=CLEAR_STORE_S)
             try:

@@ -27,6 +27,7 @@ MOST_EVENTS = 20  # presses of one sample that get an event each; more are one e
 LARGEST_DELTA = 10_000  # counts between two samples that a finger, a bouncing contact or a noisy wire can make
 WRAP_DELTA = 1_000  # a count that went back and is this near after the wrap has wrapped; else the module restarted
 CHATTER_ALARMS, CHATTER_S = 5, 60.0  # more alarms of one contact in this time are one `input.chattered`
+SAME_PRESS_S = 10.0
 CLEAR_TRIES = 3  # a latch still set after this many clears is stuck
 
 
@@ -40,7 +41,8 @@ class Memory:
     count: int | None = None  # the counter's last value
     round: int = 0  # how often the counter began again
     ahead: int = 0  # 1: a press was told by the level, its count is still to come
-    latch: str = "idle"  # idle, raised (stored, not cleared), clearing (the clear was sent)
+    latch: str = "idle"  # idle, raised (stored, not cleared), clearing (the clear was sent, nobody knows whether it arrived)
+    clearing_s: float = 0.0  # when, seconds since 1970
     changes: int = 0  # levels told so far
 
     def encode(self) -> str:
@@ -129,10 +131,10 @@ class Point:
             self.memory = replace(self.memory, latch="idle")
         self._clear_tries = 0
 
-    def clearing(self) -> None:
+    def clearing(self, at: datetime) -> None:
         """The latch is about to be cleared; whether it was is not known before `cleared`."""
         if self.memory:
-            self.memory = replace(self.memory, latch="clearing")
+            self.memory = replace(self.memory, latch="clearing", clearing_s=at.timestamp())
         self._clear_tries += 1
 
     def not_cleared(self) -> None:
@@ -238,8 +240,7 @@ class Point:
             seen.wants_clear = True
             if self._clear_tries >= CLEAR_TRIES:
                 seen.fault = "latch_stuck"
-            elif memory.latch != "raised":  # raised: stored, then the worker died before it cleared: the same press
-                # Idle: a press. Clearing: the clear may have worked and this be another press; one too many is not a loss.
+            elif not self._is_same_press(memory, sample):
                 self.memory = replace(memory, latch="raised", is_active=True)
                 self._raise(sample, seen, 1, key=f"latch {memory.number + 1}", is_while_down=is_new or sample.is_after_gap)
         elif sample.latch is False and memory.latch != "idle":
@@ -253,6 +254,17 @@ class Point:
             self._become(is_active=True)
         elif not is_active and self._memory().is_active:
             self._rest(sample, seen)
+
+    @staticmethod
+    def _is_same_press(memory: Memory, sample: Sample) -> bool:
+        """Whether a set latch shows a press that was told before the worker died or lost the module.
+
+        When the clear may have arrived, a latch set within `SAME_PRESS_S` belongs to the alarm that was just raised;
+        later it is another press.
+        """
+        if memory.latch == "clearing":
+            return 0 <= sample.at.timestamp() - memory.clearing_s < SAME_PRESS_S
+        return memory.latch == "raised"
 
     def _memory(self) -> Memory:
         assert self.memory is not None  # made by `see` before anything else

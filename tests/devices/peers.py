@@ -93,5 +93,6 @@ async def peer(answer: Answer, *, is_rtu: bool = False, host: str = "127.0.0.1",
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    uvloop.run(asyncio.wait_for(main, 30))  # the loop the worker uses
+def run(main: Coroutine[Any, Any, None], *, seconds: float = 60) -> None:
+    """Run on the loop the worker uses."""
+    uvloop.run(asyncio.wait_for(main, seconds))

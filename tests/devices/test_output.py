@@ -143,7 +143,7 @@ def test_what_cannot_or_must_not_be_done_is_refused_with_its_reason(plant: Plant
                 good = plant.command("M1", "on")
                 plant.fence -= 3
                 old = plant.command("M1", "off", command_id="old")
-                await until(lambda: answers(plant, "old"))
+                await until(lambda: answers(plant, "old") and answers(plant, good))
                 said = {name: answers(plant, name) for name in (expired, channel, act, nobody, good, "old")}
                 assert said == {
                     expired: [("output.failed", "unknown", "expired")],
