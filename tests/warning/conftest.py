@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from psycopg import sql
 
 from data.core import access, db, embedded, events, seal
 from data.core.access import Principal, Scope
@@ -127,10 +129,21 @@ def person(conn: Connection, role: str, scope: Scope = db.CITY) -> Principal:
                      permissions=access.ROLES[role])  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def shared_dsn(settings: Settings, servers: embedded.Servers) -> Iterator[str]:
+    """One database for all tests here: each rolls back, and a database of its own costs seconds."""
+    name = f"warning{os.getpid()}"
+    with psycopg.connect(settings.owner_socket_dsn.replace("dbname=campus", "dbname=postgres"), autocommit=True) as admin:
+        admin.execute(sql.SQL("create database {} template campus strategy file_copy").format(sql.Identifier(name)))
+        admin.execute(sql.SQL("grant connect, temporary on database {} to app").format(sql.Identifier(name)))
+        yield settings.app_dsn.replace("dbname=campus", f"dbname={name}")
+        admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
 @pytest.fixture
-def conn(settings: Settings, servers: embedded.Servers) -> Iterator[Connection]:
-    """A transaction in CITY scope that is rolled back: nothing here needs a database of its own, which costs seconds."""
-    with db.connect(settings.app_dsn) as opened, db.scoped(opened, db.CITY):
+def conn(shared_dsn: str) -> Iterator[Connection]:
+    """A transaction in CITY scope that is rolled back."""
+    with db.connect(shared_dsn) as opened, db.scoped(opened, db.CITY):
         yield opened
         raise psycopg.Rollback
 
