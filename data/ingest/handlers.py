@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -142,11 +143,27 @@ def _tell_unassigned(conn: db.Connection, event: Event) -> None:
 
 
 def bury(conn: db.Connection, stream_name: str, entry_id: str, body: bytes, reason: str) -> int:
-    """Keep bytes that cannot be read or applied as a dead letter, once an entry; gives the outbox number, 0 when it was there."""
+    """Keep bytes that cannot be read or applied as a dead letter, once an entry; gives the outbox number, 0 when it was there.
+
+    What only a handler may see is taken out first: a dead letter has no end, a face has.
+    """
     outbox.hold(conn)
-    values = {"stream": stream_name, "entry_id": entry_id, "body": body, "reason": reason.replace("\x00", "")[:1000]}
+    values = {"stream": stream_name, "entry_id": entry_id, "body": _without_faces(body), "reason": reason.replace("\x00", "")[:1000]}
     row = conn.execute(_SQL["insert_dead_letter"], values).fetchone()
     return _tell_waiting(conn, row["dead_letter_id"], values["reason"]) if row is not None else 0
+
+
+def _without_faces(body: bytes) -> bytes:
+    names = frozenset[str]().union(*TRANSIENT.values())
+    try:
+        raw = json.loads(body)
+        hidden = names.intersection(raw["data"])
+        for name in hidden:
+            del raw["data"][name]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        found = [place for name in names if (place := body.find(name.encode())) >= 0]
+        return body[: min(found)] if found else body
+    return json.dumps(raw, ensure_ascii=False).encode() if hidden else body
 
 
 def _tell_waiting(conn: db.Connection, dead_letter_id: int, reason: str) -> int:
