@@ -38,7 +38,7 @@ class Steady:
         self._wall_s, self._monotonic_s = self._wall(), self._monotonic()
 
     def now(self) -> datetime:
-        """UTC, never earlier than the answer before."""
+        """UTC, never earlier than the answer before until `step_ms` has told of a jump."""
         elapsed_s = self._monotonic() - self._monotonic_s
         return datetime.fromtimestamp(self._wall_s, UTC) + timedelta(seconds=elapsed_s)
 
