@@ -66,6 +66,10 @@ def main(argv: list[str]) -> int:
         from data.core.process import follow_parent
 
         follow_parent(int(os.environ["CAMPUS_PARENT"]))
+    if COMMANDS[name][2].startswith("role:"):
+        from data.core import log
+
+        log.configure()
     if takes == SOCKET:
         from data.core.up import socket_of
 

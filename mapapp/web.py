@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from data.core import access, db, log
+from data.core import access, db
 from data.core.settings import Settings
 from data.core.stream import connect
 
@@ -210,5 +210,4 @@ class Server(uvicorn.Server):
 
 def serve(settings: Settings, fd: int) -> None:
     """Serve until SIGTERM or SIGINT on the listening socket `fd`, which was bound before anything else was started."""
-    log.configure()
     Server(create_app(settings)).run(sockets=[socket.socket(fileno=fd)])
