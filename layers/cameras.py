@@ -37,7 +37,7 @@ def describe(conn: Connection, camera_id: int) -> Mapping[str, Any] | None:
 CAMERAS = register(
     Layer(
         id="cameras",
-        order=40,
+        order=50,
         requires="camera.view",
         kind="packed",
         read=read,

@@ -29,7 +29,7 @@ def describe(conn: Connection, route_id: int) -> Mapping[str, Any] | None:
 ROUTES = register(
     Layer(
         id="routes",
-        order=50,
+        order=40,
         requires="patrol.view",
         kind="mvt",
         read=read,

@@ -20,7 +20,8 @@
   const campus = (window.campus = window.campus || {});
   const layers = (campus.layers = campus.layers || {});
   const PANES = { "campus-base": 200, "campus-overlay": 350, "campus-labels": 450 };
-  const NO_SCHOOLS_MS = 4000;
+  const LOOK_MS = 250;
+  const NO_SCHOOL_BYTES = 100; // an empty collection
   const OVERLAY_FROM = 13; // no tile of it exists below, where an empty one would still be composited in every frame
   const made = []; // {id, layer object with attach/setOn}, added by the files of the layers
   let map = null;
@@ -35,7 +36,7 @@
 
   layers.ready = new Promise((resolve) => { settle = resolve; });
 
-  /** A layer's file calls this: `part` = {id, painter?, attach?(map), setOn(isOn), refresh?(), live?: {kind: fn}}. */
+  /** A layer's file calls this: `part` = {id, order (from below), painter?, attach?(map), setOn(isOn), refresh?(), live?: {kind: fn}}. */
   layers.declare = (part) => { made.push(part); };
 
   layers.start = async function (leaflet) {
@@ -49,11 +50,11 @@
     const base = campus.makeBase();
     const names = campus.makeLabels();
     const Overlay = campus.makeGrid({ pane: "campus-overlay", className: "campus-overlay", minZoom: OVERLAY_FROM });
+    made.sort((one, other) => (one.order || 0) - (other.order || 0));
     const overlay = new Overlay(made.filter((part) => part.painter).map((part) => part.painter));
     grounds = { base, names, overlay };
     layers.grounds = grounds;
-    // A city without schools is ready too.
-    base.once("load", () => Promise.race([layers.schoolsPainted, new Promise((resolve) => setTimeout(resolve, NO_SCHOOLS_MS))]).then(settle));
+    base.once("load", () => Promise.race([layers.schoolsPainted, noSchools()]).then(settle));
     base.addTo(map);
     names.addTo(map);
     base.on("campus:painted", () => names.soon());
@@ -72,15 +73,29 @@
   };
 
   layers.schoolsPainted = new Promise((resolve) => {
-    let waiting = null;
-    layers.schoolsCame = () => {
-      if (waiting) return;
-      waiting = requestAnimationFrame(() => requestAnimationFrame(() => {
-        if (grounds) grounds.names.soon();
-        resolve();
-      }));
+    let last = null;
+    const look = () => requestAnimationFrame(() => {
+      if (!last._map) return look(); // made by dash-leaflet, not yet put on the map
+      if (grounds) grounds.names.soon();
+      requestAnimationFrame(resolve);
+    });
+    layers.schoolsCame = (mark) => {
+      if (!last) look();
+      last = mark;
     };
   });
+
+  /** Resolves in a city that has no schools (or none for this viewer), where dl.GeoJSON makes no mark. */
+  function noSchools() {
+    return new Promise((resolve) => {
+      const timer = setInterval(() => {
+        const [read] = performance.getEntriesByName(`${location.origin}/tiles/schools`);
+        if (!read || !read.responseEnd) return;
+        clearInterval(timer);
+        if (read.decodedBodySize < NO_SCHOOL_BYTES) resolve();
+      }, LOOK_MS);
+    });
+  }
 
   function follow() {
     if (isFollowing || !campus.live || !campus.live.on) return;
@@ -128,6 +143,7 @@
 
   layers.declare({
     id: "schools",
+    order: 20,
     setOn: (isOn, leaflet) => layers.schools.setVisible(isOn, leaflet),
     refresh: () => layers.schools.refresh(),
     attach: () => layers.schoolsPainted.then(() => layers.schools.refresh()).catch((err) => console.warn("states not read", err)),

@@ -216,6 +216,7 @@
 
   campus.layers.declare({
     id: "cameras",
+    order: 50,
     painter,
     hit: cameras.hit,
     attach: (map, overlay) => { grid = overlay; },

@@ -46,6 +46,7 @@
   const painter = { id: "campuses", source, minZoom: 13, on: true, paint };
   campus.layers.declare({
     id: "campuses",
+    order: 10,
     painter,
     setOn(isOn, map, overlay) {
       painter.on = isOn;

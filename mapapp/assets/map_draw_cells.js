@@ -132,6 +132,7 @@
 
   campus.layers.declare({
     id: "cells",
+    order: 30,
     painter,
     hit: cells.hit,
     attach: (map, overlay) => { grid = overlay; },

@@ -107,6 +107,7 @@
 
   campus.layers.declare({
     id: "devices",
+    order: 60,
     painter,
     hit: devices.hit,
     attach: (map, overlay) => { grid = overlay; },

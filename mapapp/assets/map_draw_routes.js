@@ -79,6 +79,7 @@
   const painter = { id: "routes", source, minZoom: 14, on: true, paint };
   campus.layers.declare({
     id: "routes",
+    order: 40,
     painter,
     hit,
     setOn(isOn, map, overlay) {

@@ -99,7 +99,8 @@
     /** pointToLayer of dl.GeoJSON. */
     mark(feature, latlng) {
       const mark = new Mark(latlng, { state: states.get(feature.id) || "unknown" });
-      mark.school = { id: feature.id, ...feature.properties };
+      const { code, zh, en, kind, district } = feature.properties; // dash-leaflet adds an id of its own to them
+      mark.school = { id: feature.id, code, zh, en, kind, district };
       return mark;
     },
 
@@ -112,7 +113,7 @@
       mark.on("click", () => campus.layers.choose({ kind: "school", id: feature.id, lat: mark.getLatLng().lat, lon: mark.getLatLng().lng }));
       mark.on("mouseover", (event) => layers.tip.show({ kind: "schools", id: feature.id, latlng: mark.getLatLng() }, event.originalEvent));
       mark.on("mouseout", () => layers.tip.hide());
-      if (layers.schoolsCame) layers.schoolsCame();
+      layers.schoolsCame(mark);
     },
 
     get: (id) => (marks.has(id) ? marks.get(id).school : null),

@@ -148,6 +148,7 @@
 
   campus.layers.declare({
     id: "units",
+    order: 70,
     attach(leaflet) {
       map = leaflet;
       for (const mark of units.values()) mark.remove().addTo(map);
