@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 
+from data.core import log, process
 from data.core import settings as reading
 
 # What follows the settings: nothing, the web's socket, the one word or all words after the command.
@@ -34,8 +35,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    width = max(map(len, COMMANDS))
-    said = "\n".join(f"  {name:{width}}  {what}" for name, (_, _, what) in COMMANDS.items())
+    said = "\n".join(f"  {name:{max(map(len, COMMANDS))}}  {what}" for name, (_, _, what) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="app.py",
         description=f"Campus Safety Map\n\n{said}\n\nSettings: docs/reference/settings.md",
@@ -63,12 +63,8 @@ def main(argv: list[str]) -> int:
     except reading.BadSetting as err:
         parser.exit(2, f"{err}\n")
     if "CAMPUS_PARENT" in os.environ and name != "up":
-        from data.core.process import follow_parent
-
-        follow_parent(int(os.environ["CAMPUS_PARENT"]))
+        process.follow_parent(int(os.environ["CAMPUS_PARENT"]))
     if COMMANDS[name][2].startswith("role:"):
-        from data.core import log
-
         log.configure()
     if takes == SOCKET:
         from data.core.up import socket_of
