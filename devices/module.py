@@ -25,7 +25,7 @@ from devices.point import Memory, Point, Sample, Seen
 LEVEL_EVERY_S = 10.0  # the levels of counter and latch inputs are looked at this often, so a dead counter is found
 CLEAR_STORE_S = 5.0
 SLOT_S = 0.02
-PATIENCE = 3.0
+PATIENCE = 1.0
 
 
 class WrongModule(LinkError):

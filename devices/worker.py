@@ -326,6 +326,7 @@ class Worker:
             "lost": states.count("lost"),
             "fault": states.count("fault") + len(self._unfit),
             "late_p99_ms": round(self._late_p99 * period_ms, 1),
+            "lag_ms": round(self._lag_s * 1000, 1),
             "spool_waiting": self._spool.waiting + self._writer.held,
             "spool_full": self._writer.is_full,
             "overloaded": self._is_overloaded,
