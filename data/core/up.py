@@ -34,6 +34,7 @@ from data.core.settings import Settings
 from data.core.supervise import Crew, Role
 
 CODE = Path(__file__).parents[2]
+PACKAGES = ("data", "devices", "layers", "mapapp", "vision")
 FREE_LEAST_BYTES = 200_000_000
 CREW_STOP_S = 2.0
 LATER_AFTER_S = 20.0
@@ -140,7 +141,7 @@ class _Said:
         print(f"[{time.monotonic() - self._begun:6.1f} s] {text}", flush=True)
 
 
-def _code_for(say: _Said) -> tuple[Path, Path]:
+def _code_for(settings: Settings, say: _Said) -> tuple[Path, Path]:
     """Folder of the code and the interpreter for the workers' user; a copy when it cannot enter the checkout.
 
     Raises:
@@ -162,8 +163,19 @@ def _code_for(say: _Said) -> tuple[Path, Path]:
         shutil.rmtree(code, ignore_errors=True)
         shutil.copytree(CODE, code, ignore=shutil.ignore_patterns(".git", ".venv", "var", "tests", "__pycache__", "bench-out"))
         subprocess.run(["chmod", "-R", "a+rX", str(code)], check=True)
-    subprocess.run([python, "-m", "compileall", "-q", "-x", r"\.venv", "."], cwd=code, check=False)  # that user may not write there
+        (settings.data_dir / "compiled").unlink(missing_ok=True)
+    _compile(settings, code, python)
     return code, python
+
+
+def _compile(settings: Settings, code: Path, python: Path) -> None:
+    """Byte code for the roles, whose user may not write beside the sources; nothing when no source has changed since."""
+    stamp = settings.data_dir / "compiled"
+    newest = max(file.stat().st_mtime for package in PACKAGES for file in (code / package).rglob("*.py"))
+    if stamp.exists() and stamp.stat().st_mtime > newest and stamp.read_text() == f"{code} {python}":
+        return
+    subprocess.run([python, "-m", "compileall", "-q", *PACKAGES], cwd=code, check=False)
+    stamp.write_text(f"{code} {python}")
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -290,7 +302,7 @@ def _run(settings: Settings, listener: socket.socket, lock: IO[str], say: _Said)
     try:
         if settings.tls:
             tls.ensure(settings, say=say)
-        code, python = _code_for(say)
+        code, python = _code_for(settings, say)
         say("starting PostgreSQL and Redis")
         servers.start()
         migrate.run(settings, say=say)
