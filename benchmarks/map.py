@@ -39,12 +39,11 @@ EMPTY = "() => new Promise((done) => requestAnimationFrame(() => requestAnimatio
 FULL = f"() => campus.layers.ready.then({EMPTY})"
 SHOWN = "() => document.querySelector('#wall[data-ready=\"1\"]') && window.campus.map && campus.layers.grounds"
 DENSE_PAINT = """async ({ lat, lon, zoom }) => {
-  const { base, overlay } = campus.layers.grounds;
+  const { grid } = campus.layers.grounds;
   const begun = performance.now();
-  const loaded = (grid) => new Promise((done) => grid.once("load", done));
-  const both = Promise.all([loaded(base), loaded(overlay)]);
+  const loaded = new Promise((done) => grid.once("load", done));
   campus.map.setView([lat, lon], zoom, { animate: false });
-  await both;
+  await loaded;
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   return performance.now() - begun;
 }"""
@@ -71,7 +70,7 @@ PAN = """async ({ lat, lon, zoom }) => {
 }"""
 DRAWN = """() => {
   const count = (id) => {
-    const painter = campus.layers.grounds.overlay.painters.find((one) => one.id === id);
+    const painter = campus.layers.grounds.grid.painters.find((one) => one.id === id);
     let all = 0;
     for (const { data } of painter.source.kept.values()) all += data ? data.count : 0;
     return all;

@@ -3,6 +3,7 @@
   "use strict";
   const campus = (window.campus = window.campus || {});
   const BUDGET_MS = 5;
+  const LATE_MS = 400;
   const jobs = [];
   let running = false;
 
@@ -29,23 +30,23 @@
   };
 
   /**
-   * A grid with painters: `{source, minZoom, on, reachM, paint(ctx, frame, tiles)}`, drawn in order.
+   * The one grid of the map. Its painters `{source, minZoom, on, reachM, paint(ctx, frame, tiles)}` draw in order onto the
+   * same tile: a grid for each layer would be a layer for the browser to blend in every frame.
    * `frame` = {zoom, scale (px per world unit), left, top (world), box (world), px, palette, grow}.
    */
-  campus.makeGrid = function (options) {
+  campus.makeGrid = function (painters) {
     const Grid = L.GridLayer.extend({
-      options: { tileSize: campus.geo.TILE_PX, updateWhenZooming: false, updateWhenIdle: false, keepBuffer: 1, noWrap: true, ...options },
+      options: { tileSize: campus.geo.TILE_PX, updateWhenZooming: false, updateWhenIdle: false, keepBuffer: 1, noWrap: true, pane: "campus-ground", className: "campus-ground" },
 
-      initialize(painters) {
-        L.GridLayer.prototype.initialize.call(this);
-        this.painters = painters;
-      },
+      painters,
 
       createTile(coords, done) {
         const canvas = document.createElement("canvas");
         const ratio = Math.min(window.devicePixelRatio || 1, 2);
         canvas.width = canvas.height = campus.geo.TILE_PX * ratio;
         canvas.ratio = ratio;
+        // An opaque tile is copied to the screen, a transparent one blended: without a GPU that is felt at every pan.
+        canvas.pen = canvas.getContext("2d", { alpha: false });
         canvas.coords = { x: coords.x, y: coords.y, z: coords.z };
         canvas.done = () => done(null, canvas); // whichever painting comes first makes the tile visible
         this.fill(canvas);
@@ -58,40 +59,49 @@
         const left = x * size, top = y * size;
         return {
           zoom: z, px: campus.geo.TILE_PX, scale: campus.geo.TILE_PX / size, left, top, box: [left, top, left + size, top + size],
-          palette: campus.paletteOf(this._map), grow: campus.geo.grow(this._map), tile: canvas.coords,
+          palette: campus.paletteOf(this._map), grow: campus.geo.grow(this._map),
         };
       },
 
+      /** Paint a tile when everything for it is there; when something is late, first without it. */
       async fill(canvas) {
         const frame = this.frameOf(canvas);
-        canvas.wanted = (canvas.wanted || 0) + 1;
-        const turn = canvas.wanted;
-        const active = this.painters.filter((painter) => painter.on && frame.zoom >= painter.minZoom);
-        const tiles = await Promise.all(active.map((painter) => painter.source.cover(widened(frame, painter.reachM || 0), frame.zoom)));
-        if (turn !== canvas.wanted || !this._map) return;
+        const turn = (canvas.turn = (canvas.turn || 0) + 1);
+        const active = painters.filter((painter) => painter.on && frame.zoom >= painter.minZoom);
+        const boxes = active.map((painter) => widened(frame, painter.reachM || 0));
+        const all = Promise.all(active.map((painter, i) => painter.source.cover(boxes[i], frame.zoom)));
+        const isLate = await Promise.race([all.then(() => false), new Promise((resolve) => setTimeout(() => resolve(true), LATE_MS))]);
+        if (isLate) {
+          this.paint(canvas, turn, frame, active, boxes);
+          await all;
+        }
+        this.paint(canvas, turn, frame, active, boxes);
+      },
+
+      paint(canvas, turn, frame, active, boxes) {
         campus.paintSoon(() => {
-          if (turn !== canvas.wanted || !this._map) return;
-          const ctx = canvas.getContext("2d");
-          ctx.setTransform(1, 0, 0, 1, 0, 0);
-          ctx.clearRect(0, 0, canvas.width, canvas.height);
+          if (turn !== canvas.turn || !this._map) return;
+          const ctx = canvas.pen;
           ctx.setTransform(canvas.ratio, 0, 0, canvas.ratio, 0, 0);
-          active.forEach((painter, i) => painter.paint(ctx, frame, tiles[i].filter(Boolean)));
+          ctx.fillStyle = frame.palette.sea;
+          ctx.fillRect(0, 0, frame.px, frame.px);
+          active.forEach((painter, i) => painter.paint(ctx, frame, painter.source.here(boxes[i], frame.zoom)));
           if (canvas.done) canvas.done();
           canvas.done = null;
           this.fire("campus:painted", { coords: canvas.coords });
         });
       },
 
-      /** Paint again what a world box touches (null: everything), from data that is already here. */
-      repaint(box) {
-        for (const key of Object.keys(this._tiles || {})) {
-          const canvas = this._tiles[key].el;
-          const frame = this.frameOf(canvas);
-          if (!box || (box[0] <= frame.box[2] && box[2] >= frame.box[0] && box[1] <= frame.box[3] && box[3] >= frame.box[1])) this.fill(canvas);
+      /** Paint again what a world box touches (null: everything), from data that is already here; nothing below `minZoom`. */
+      repaint(box, minZoom = 0) {
+        for (const { el } of Object.values(this._tiles || {})) {
+          const frame = this.frameOf(el);
+          if (frame.zoom < minZoom) continue;
+          if (!box || (box[0] <= frame.box[2] && box[2] >= frame.box[0] && box[1] <= frame.box[3] && box[3] >= frame.box[1])) this.fill(el);
         }
       },
     });
-    return Grid;
+    return new Grid();
   };
 
   function widened(frame, reachM) {

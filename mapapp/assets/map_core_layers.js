@@ -19,10 +19,9 @@
   "use strict";
   const campus = (window.campus = window.campus || {});
   const layers = (campus.layers = campus.layers || {});
-  const PANES = { "campus-base": 200, "campus-overlay": 350, "campus-labels": 450 };
+  const PANE = "campus-ground";
   const LOOK_MS = 250;
   const NO_SCHOOL_BYTES = 100; // an empty collection
-  const OVERLAY_FROM = 13; // no tile of it exists below, where an empty one would still be composited in every frame
   const made = []; // {id, layer object with attach/setOn}, added by the files of the layers
   let map = null;
   let index = new Map();
@@ -36,37 +35,34 @@
 
   layers.ready = new Promise((resolve) => { settle = resolve; });
 
-  /** A layer's file calls this: `part` = {id, order (from below), painter?, attach?(map), setOn(isOn), refresh?(), live?: {kind: fn}}. */
+  /** A layer's file calls this: `part` = {id, order (from below), painter?, attach?(map, grid), setOn?(isOn, map), hit?(x, y, zoom), refresh?(), live?: {kind: fn}}. */
   layers.declare = (part) => { made.push(part); };
 
   layers.start = async function (leaflet) {
     map = leaflet;
-    for (const [name, z] of Object.entries(PANES)) {
-      const pane = map.getPane(name) || map.createPane(name);
-      pane.style.zIndex = z;
-      pane.style.pointerEvents = "none";
-    }
+    const pane = map.getPane(PANE) || map.createPane(PANE);
+    pane.style.zIndex = 200;
+    pane.style.pointerEvents = "none";
     map.getContainer().style.background = campus.paletteOf(map).sea;
-    const base = campus.makeBase();
+    map._fadeAnimated = false; // fading in makes a layer of every tile, and a tile that is there should be seen
+    map.getContainer().classList.remove("leaflet-fade-anim");
     const names = campus.makeLabels();
-    const Overlay = campus.makeGrid({ pane: "campus-overlay", className: "campus-overlay", minZoom: OVERLAY_FROM });
-    made.sort((one, other) => (one.order || 0) - (other.order || 0));
-    const overlay = new Overlay(made.filter((part) => part.painter).map((part) => part.painter));
-    grounds = { base, names, overlay };
+    made.sort((one, other) => one.order - other.order);
+    const grid = campus.makeGrid(made.filter((part) => part.painter).map((part) => part.painter));
+    grounds = { grid, names };
     layers.grounds = grounds;
-    base.once("load", () => Promise.race([layers.schoolsPainted, noSchools()]).then(settle));
-    base.addTo(map);
+    grid.once("load", () => Promise.race([layers.schoolsPainted, noSchools()]).then(settle));
+    grid.on("campus:painted", () => names.soon());
+    grid.addTo(map);
     names.addTo(map);
-    base.on("campus:painted", () => names.soon());
     index = await campus.layerIndex();
     for (const part of made) {
       const entry = index.get(part.id);
       if (!entry) continue;
-      part.isOn = entry.on !== false;
-      if (part.attach) part.attach(map, overlay);
-      if (part.setOn) part.setOn(part.isOn, map, overlay);
+      if (part.attach) part.attach(map, grid);
+      if (entry.on === false) turn(part, false);
+      else part.isOn = true;
     }
-    overlay.addTo(map);
     if (layers.tip) layers.tip.attach(map, made);
     follow();
     map.fire("campus:layers");
@@ -76,7 +72,7 @@
     let last = null;
     const look = () => requestAnimationFrame(() => {
       if (!last._map) return look(); // made by dash-leaflet, not yet put on the map
-      if (grounds) grounds.names.soon();
+      if (grounds) grounds.names.bringToFront();
       requestAnimationFrame(resolve);
     });
     layers.schoolsCame = (mark) => {
@@ -112,16 +108,21 @@
   layers.reload = async function () {
     index = await campus.layerIndex(true);
     for (const part of made) if (part.painter) part.painter.source.forget();
-    campus.baseSource.forget();
-    grounds.base.redraw();
-    grounds.overlay.redraw();
+    grounds.grid.redraw();
   };
+
+  function turn(part, isOn) {
+    part.isOn = isOn;
+    if (part.setOn) part.setOn(isOn, map);
+    if (!part.painter) return;
+    part.painter.on = isOn;
+    grounds.grid.repaint(null, part.painter.minZoom);
+  }
 
   layers.toggle = function (id, isOn) {
     const part = made.find((one) => one.id === id);
     if (!part || !index.has(id)) return false;
-    part.isOn = isOn === undefined ? !part.isOn : isOn;
-    part.setOn(part.isOn, map, grounds.overlay);
+    turn(part, isOn === undefined ? !part.isOn : isOn);
     return part.isOn;
   };
   layers.add = (leaflet, id) => (leaflet === map ? layers.toggle(id, true) : layers.start(leaflet).then(() => layers.toggle(id, true)));

@@ -175,8 +175,5 @@
   });
   campus.baseSource = source;
 
-  campus.makeBase = function () {
-    const Grid = campus.makeGrid({ pane: "campus-base", className: "campus-base" });
-    return new Grid([{ id: "basemap", source, minZoom: 0, on: true, paint }]);
-  };
+  campus.layers.declare({ id: "basemap", order: 0, painter: { id: "basemap", source, minZoom: 0, on: true, paint } });
 })();

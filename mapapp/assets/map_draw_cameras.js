@@ -219,11 +219,7 @@
     order: 50,
     painter,
     hit: cameras.hit,
-    attach: (map, overlay) => { grid = overlay; },
-    setOn(isOn, map, overlay) {
-      painter.on = isOn;
-      overlay.repaint(null);
-    },
+    attach: (map, made) => { grid = made; },
     refresh: () => (asked ? cameras.refresh() : Promise.resolve()),
     live: { "camera.changed": (body) => body.cameras.forEach((row) => cameras.setState(row.camera_id, row.state)) },
   });

@@ -48,9 +48,5 @@
     id: "campuses",
     order: 10,
     painter,
-    setOn(isOn, map, overlay) {
-      painter.on = isOn;
-      overlay.repaint(null);
-    },
   });
 })();

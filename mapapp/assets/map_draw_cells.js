@@ -135,11 +135,7 @@
     order: 30,
     painter,
     hit: cells.hit,
-    attach: (map, overlay) => { grid = overlay; },
-    setOn(isOn, map, overlay) {
-      painter.on = isOn;
-      overlay.repaint(null);
-    },
+    attach: (map, made) => { grid = made; },
     refresh: () => (asked ? cells.refresh() : Promise.resolve()),
     live: { "hazard.changed": () => asked && cells.refresh() },
   });

@@ -110,11 +110,7 @@
     order: 60,
     painter,
     hit: devices.hit,
-    attach: (map, overlay) => { grid = overlay; },
-    setOn(isOn, map, overlay) {
-      painter.on = isOn;
-      overlay.repaint(null);
-    },
+    attach: (map, made) => { grid = made; },
     refresh: () => (asked ? devices.refresh() : Promise.resolve()),
     live: {
       "device.changed": (body) => {

@@ -1,4 +1,5 @@
-/* Names on the map, drawn over everything that is not alarming: one canvas, the more important name wins its place. */
+/* Names on the map, the last path of the schools' canvas (one of their own would be one more to blend in every frame);
+ * the more important name wins its place. */
 (function () {
   "use strict";
   const campus = (window.campus = window.campus || {});
@@ -18,6 +19,7 @@
     residential: { size: 11, weight: 400, spacing: 0.2, colour: "labelFaint", from: 16, to: 30 },
   };
   const ORDER = Object.keys(KINDS);
+  const SOON_MS = 80;
 
   const widths = new Map(); // font and text -> px
 
@@ -31,102 +33,91 @@
     return width;
   }
 
-  const Labels = L.Renderer.extend({
-    options: { padding: 0.15, pane: "campus-labels" },
+  /** All names of the view as one Leaflet path: placed when the map stands, drawn whenever a part of the canvas is. */
+  const Names = L.Path.extend({
+    options: { interactive: false, stroke: false, fill: false },
 
-    _initContainer() {
-      this._container = document.createElement("canvas");
-      this._ctx = this._container.getContext("2d");
+    getEvents() {
+      return { movestart: () => { this._isMoving = true; }, moveend: () => { this._isMoving = false; } };
     },
 
-    _destroyContainer() {
-      this._container.remove();
+    onRemove() {
+      clearTimeout(this._timer);
+      L.Path.prototype.onRemove.call(this);
     },
 
-    _updatePaths() {
-      this.draw();
+    _project() {},
+    _containsPoint: () => false,
+
+    /** Place again soon; many calls are one, and a moving map waits until it stands. */
+    soon() {
+      clearTimeout(this._timer);
+      this._timer = setTimeout(() => {
+        if (!this._map || this._isMoving) return;
+        this._update();
+        this.redraw();
+      }, SOON_MS);
     },
 
     _update() {
-      if (this._map._animatingZoom && this._bounds) return;
-      L.Renderer.prototype._update.call(this);
-      const size = this._bounds.getSize();
-      const ratio = Math.min(window.devicePixelRatio || 1, 2);
-      const canvas = this._container;
-      L.DomUtil.setPosition(canvas, this._bounds.min);
-      if (canvas.width !== size.x * ratio || canvas.height !== size.y * ratio) {
-        canvas.width = size.x * ratio;
-        canvas.height = size.y * ratio;
-        canvas.style.width = `${size.x}px`;
-        canvas.style.height = `${size.y}px`;
-      }
-      this._ratio = ratio;
-      this.fire("update");
-    },
-
-    getEvents() {
-      const events = L.Renderer.prototype.getEvents.call(this);
-      events.movestart = () => { this._isMoving = true; };
-      const end = events.moveend;
-      events.moveend = function (event) {
-        this._isMoving = false;
-        end.call(this, event); // draws
+      const map = this._map, zoom = Math.round(map.getZoom()), area = this._renderer._bounds;
+      if (!area) return;
+      this._pxBounds = area;
+      const scale = 256 * 2 ** map.getZoom(), origin = map.getPixelOrigin();
+      const box = [(area.min.x + origin.x) / scale, (area.min.y + origin.y) / scale, (area.max.x + origin.x) / scale, (area.max.y + origin.y) / scale];
+      const view = {
+        scale, origin, palette: campus.paletteOf(map), grow: campus.geo.grow(map), isFar: map.getZoom() < 12, ctx: this._renderer._ctx,
+        isEnglish: document.documentElement.lang.startsWith("en"), placed: [], seen: new Set(),
       };
-      return events;
-    },
-
-    /** Draw again in the next frame; many calls are one drawing, and a moving map waits until it stands. */
-    soon() {
-      if (this._waiting || this._isMoving) return;
-      this._waiting = requestAnimationFrame(() => {
-        this._waiting = null;
-        if (this._map && this._bounds) this.draw();
-      });
-    },
-
-    draw() {
-      const map = this._map, ctx = this._ctx, zoom = Math.round(map.getZoom());
-      const palette = campus.paletteOf(map), scale = 256 * 2 ** map.getZoom();
-      const low = this._bounds.min.add(map.getPixelOrigin()), size = this._bounds.getSize();
-      const box = [low.x / scale, low.y / scale, (low.x + size.x) / scale, (low.y + size.y) / scale];
-      ctx.setTransform(1, 0, 0, 1, 0, 0);
-      ctx.clearRect(0, 0, this._container.width, this._container.height);
-      ctx.setTransform(this._ratio, 0, 0, this._ratio, 0, 0);
-      ctx.textAlign = "center";
-      ctx.textBaseline = "middle";
-      const english = document.documentElement.lang.startsWith("en");
-      const grow = campus.geo.grow(map);
-      const taken = [], seen = new Set();
       const found = this.collect(box, zoom).filter((name) => zoom >= KINDS[name.what].from && zoom <= KINDS[name.what].to);
       found.sort((a, b) => ORDER.indexOf(a.what) - ORDER.indexOf(b.what));
+      view.ctx.save();
       for (const name of found) {
         const mark = name.what + name.zh + (name.angle ? `${Math.round(name.x * 2 ** (zoom + 1))}` : "");
-        if (!seen.has(mark)) this.place(ctx, name, { scale, low, palette, english, taken, seen, mark, grow, isFar: map.getZoom() < 12 });
+        if (!view.seen.has(mark)) this.place(name, mark, view);
       }
+      view.ctx.restore();
+      this.placed = view.placed;
     },
 
-    place(ctx, name, { scale, low, palette, english, taken, seen, mark, grow, isFar }) {
+    place(name, mark, { scale, origin, palette, grow, isFar, ctx, isEnglish, placed, seen }) {
       const kind = KINDS[name.what], size = (isFar && kind.far ? kind.far : kind.size) * grow;
-      const text = kind.both ? (english ? `${name.en} ${name.zh}` : `${name.zh} ${name.en}`) : english ? name.en || name.zh : name.zh;
-      ctx.font = `${kind.slant ? "italic " : ""}${kind.weight} ${size}px ${FAMILY}`;
-      ctx.letterSpacing = `${kind.spacing * grow}px`;
+      const text = kind.both ? (isEnglish ? `${name.en} ${name.zh}` : `${name.zh} ${name.en}`) : isEnglish ? name.en || name.zh : name.zh;
+      const font = `${kind.slant ? "italic " : ""}${kind.weight} ${size}px ${FAMILY}`, spacing = `${kind.spacing * grow}px`;
+      ctx.font = font;
+      ctx.letterSpacing = spacing;
       const width = widthOf(ctx, text);
       if (width > name.room * scale * 0.95) return;
-      const x = name.x * scale - low.x, y = name.y * scale - low.y - (kind.lift || 0) * grow;
+      const x = name.x * scale - origin.x, y = name.y * scale - origin.y - (kind.lift || 0) * grow;
       const cos = Math.abs(Math.cos(name.angle)), sin = Math.abs(Math.sin(name.angle));
       const w = (width * cos + size * sin) / 2 + 5, h = (width * sin + size * cos) / 2 + 4;
-      if (taken.some((other) => x - w < other[2] && x + w > other[0] && y - h < other[3] && y + h > other[1])) return;
-      taken.push([x - w, y - h, x + w, y + h]);
+      const area = L.bounds([x - w, y - h], [x + w, y + h]);
+      if (placed.some((other) => other.area.intersects(area))) return;
       seen.add(mark);
+      placed.push({ area, x, y, text, font, spacing, angle: name.angle, colour: palette[kind.colour], halo: palette.halo });
+    },
+
+    _updatePath() {
+      const { _ctx: ctx, _drawing: isDrawing, _redrawBounds: part } = this._renderer;
+      if (!isDrawing || !this.placed) return;
       ctx.save();
-      ctx.translate(x, y);
-      ctx.rotate(name.angle);
+      ctx.textAlign = "center";
+      ctx.textBaseline = "middle";
       ctx.lineJoin = "round";
-      ctx.strokeStyle = palette.halo;
       ctx.lineWidth = 3;
-      ctx.strokeText(text, 0, 0);
-      ctx.fillStyle = palette[kind.colour];
-      ctx.fillText(text, 0, 0);
+      for (const name of this.placed) {
+        if (part && !part.intersects(name.area)) continue;
+        ctx.save();
+        ctx.font = name.font;
+        ctx.letterSpacing = name.spacing;
+        ctx.translate(name.x, name.y);
+        ctx.rotate(name.angle);
+        ctx.strokeStyle = name.halo;
+        ctx.strokeText(name.text, 0, 0);
+        ctx.fillStyle = name.colour;
+        ctx.fillText(name.text, 0, 0);
+        ctx.restore();
+      }
       ctx.restore();
     },
 
@@ -139,10 +130,11 @@
   });
 
   campus.makeLabels = function () {
-    const labels = new Labels();
+    const names = new Names();
     // Canvas text asks for no font by itself: without this the first names come in the system's type.
     Promise.all(["400", "500", "600"].flatMap((weight) => [`${weight} 12px "Inter"`, `${weight} 12px "Noto Sans SC"`])
-      .map((font) => document.fonts.load(font, "\u5b66 a"))).then(() => widths.clear(), () => widths.clear()).then(() => labels.soon());
-    return labels;
+      .map((font) => document.fonts.load(font, "\u5b66 a"))).then(() => widths.clear(), () => widths.clear()).then(() => names.soon());
+    if (campus.text && campus.text.onLang) campus.text.onLang(() => names.soon());
+    return names;
   };
 })();

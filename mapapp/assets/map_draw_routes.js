@@ -82,9 +82,5 @@
     order: 40,
     painter,
     hit,
-    setOn(isOn, map, overlay) {
-      painter.on = isOn;
-      overlay.repaint(null);
-    },
   });
 })();

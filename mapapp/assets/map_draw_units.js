@@ -143,6 +143,7 @@
       const here = new Set(body.units.map((row) => row.unit_id));
       for (const [id, mark] of units) if (!here.has(id)) mark.remove(), units.delete(id);
       body.units.forEach(put);
+      if (map) campus.layers.grounds.names.bringToFront(); // names stay readable above them
     },
   });
 

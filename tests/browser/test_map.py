@@ -7,15 +7,15 @@ import pytest
 pytestmark = pytest.mark.browser
 
 GO = """async ({lat, lon, zoom}) => {
-  const { base, overlay } = campus.layers.grounds;
-  const loaded = [base, overlay].map((grid) => new Promise((done) => grid.once("load", done)));
+  const { grid } = campus.layers.grounds;
+  const loaded = new Promise((done) => grid.once("load", done));
   campus.map.setView([lat, lon], zoom, { animate: false });
-  await Promise.all(loaded);
+  await loaded;
 }"""
 HIT = "({lat, lon, layer, zoom}) => campus.layers[layer].hit(...campus.geo.world(lat, lon), zoom)"
 # Colour of the canvas under a place: the tile of a grid, or the canvas of the schools.
 TILE_PIXELS = """({lat, lon}) => {
-  const grid = campus.layers.grounds.overlay, [x, y] = campus.geo.world(lat, lon);
+  const { grid } = campus.layers.grounds, [x, y] = campus.geo.world(lat, lon);
   for (const { el } of Object.values(grid._tiles)) {
     const frame = grid.frameOf(el);
     const px = (x - frame.left) * frame.scale, py = (y - frame.top) * frame.scale;
@@ -109,9 +109,12 @@ def test_the_pointer_tells_name_and_state_with_its_age(wall, camera):
 
 def test_a_layer_that_is_switched_off_is_no_longer_drawn(wall, camera):
     go(wall, camera, 17)
+    drawn = wall.evaluate(TILE_PIXELS, camera)
     for layer in ("campuses", "cells", "cameras", "routes", "devices"):
-        wall.evaluate("(layer) => campus.layers.toggle(layer, false)", layer)
-    wall.wait_for_function("(place) => { const look = " + TILE_PIXELS + "; return look(place).every((value) => value === 0); }", arg=camera)
+        assert wall.evaluate("(layer) => campus.layers.toggle(layer, false)", layer) is False
+    ground = "([place, before]) => { const look = " + TILE_PIXELS + "; return look(place).join() !== before.join() && look(place); }"
+    bare = wall.wait_for_function(ground, arg=[camera, drawn]).json_value()
+    assert len({tuple(bare[i : i + 4]) for i in range(0, len(bare), 4)}) < len({tuple(drawn[i : i + 4]) for i in range(0, len(drawn), 4)})
 
 
 def test_a_district_leader_is_given_the_schools_of_the_own_district(people, plant):
