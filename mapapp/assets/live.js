@@ -6,7 +6,7 @@
   const URL_LIVE = "/live/sse";
   const KINDS = [
     "snapshot", "alarm.changed", "device.changed", "camera.changed", "candidate.changed", "command.changed",
-    "unit.changed", "event.unassigned", "deadletter.changed", "unit.moved", "tick",
+    "unit.changed", "event.unassigned", "deadletter.changed", "place.changed", "unit.moved", "tick",
   ];
   const SILENT_MS = 16_000; // three ticks missed: the connection is dead, whatever the browser believes
   const LOST_MS = 4_000; // from the first failure until people are told
