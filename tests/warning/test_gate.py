@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from data.core import access, db, seal
@@ -86,6 +87,18 @@ def test_switching_off_takes_its_entries_from_the_worker(gate: Gate) -> None:
     warning.switch_gate(gate.conn, gate.approver, gate.camera["code"], is_on=False)
     assert warning.gate_configs(gate.conn, "vision-1") == {}
     assert gate.one("select other_way_in from gate_check")["other_way_in"], "what was said stays on record"
+
+
+def test_an_assessment_has_one_purpose(gate: Gate) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation), gate.conn.transaction():
+        gate.conn.execute("update impact_assessment set purpose = 'attendance'")
+    assert gate.one("select purpose from impact_assessment")["purpose"] == "public_safety"
+
+
+@pytest.mark.parametrize("place", ["dormitory", "toilet", "changing_room", "bath", "nursing_room"])
+def test_a_camera_in_a_forbidden_place_cannot_be_entered(gate: Gate, place: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation), gate.conn.transaction():
+        gate.conn.execute("update camera set legal_zone = %s", (place,))
 
 
 def test_the_demo_seed_goes_through_the_same_rules(gate: Gate, settings: Settings, tmp_path: Path) -> None:
