@@ -24,6 +24,7 @@ from mapapp.services import Services
 FOR_EVER = "private, max-age=31536000, immutable"
 ASK_AGAIN = "private, no-cache"
 NEVER = "private, no-store"
+LARGEST_ID = 2**31 - 1
 
 _STORES: weakref.WeakKeyDictionary[Any, Store] = weakref.WeakKeyDictionary()
 _MAKING = threading.Lock()
@@ -45,7 +46,7 @@ def _layer(layer_id: str) -> Layer:
 
 
 def _answer(request: Request, layer: Layer, body: Body) -> Response:
-    headers = {"Vary": "Accept-Encoding, Cookie", "Cache-Control": NEVER}
+    headers = {"Vary": "Accept-Encoding", "Cache-Control": NEVER}  # whose it is, is in the version
     if body.version:
         headers["ETag"] = f'"{body.version}"'
         headers["Cache-Control"] = FOR_EVER if request.query_params.get("v") == body.version else ASK_AGAIN
@@ -92,8 +93,8 @@ def whole(layer: str, request: Request) -> Response:
 def feature(layer: str, feature_id: int) -> dict[str, Any]:
     """One feature in words; what is out of scope is not there."""
     asked, found = visit(), _layer(layer)
-    if found.describe is None:
-        raise errors.NotThere(layer)
+    if found.describe is None or not 0 < feature_id <= LARGEST_ID:
+        raise errors.NotThere(f"{layer}/{feature_id}")
     with asked.transaction() as conn:
         row = found.describe(conn, feature_id)
     if row is None:

@@ -30,7 +30,10 @@
   let isFollowing = false;
 
   // The map is made by dash-leaflet; this is the only place where its handle can be caught.
-  L.Map.addInitHook(function () { campus.map = this; });
+  L.Map.addInitHook(function () {
+    campus.map = this;
+    campus.layerIndex().catch((err) => console.warn("layers not listed", err)); // asked while the page is still being put together
+  });
   L.Canvas.mergeOptions({ padding: 0.2 }); // schools and units are there already when a pan ends
 
   layers.ready = new Promise((resolve) => { settle = resolve; });
@@ -138,6 +141,7 @@
   };
 
   layers.choose = function (what) {
+    layers.cameras.show(what.kind === "camera" ? [what.id] : []);
     if (typeof campus.select === "function") campus.select(what);
     document.dispatchEvent(new CustomEvent("campus:select", { detail: what }));
   };

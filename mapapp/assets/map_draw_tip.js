@@ -78,7 +78,8 @@
       map.on("mouseout movestart zoomstart", () => tip.hide());
       map.on("click", (event) => {
         const found = under(event.latlng);
-        if (found) campus.layers.choose({ kind: found.kind.replace(/s$/, ""), id: found.id, lat: event.latlng.lat, lon: event.latlng.lng });
+        if (!found) campus.layers.highlight([]);
+        else campus.layers.choose({ kind: found.kind.replace(/s$/, ""), id: found.id, lat: event.latlng.lat, lon: event.latlng.lng });
       });
       map.on("keydown", (event) => { if (event.originalEvent.key === "Escape") tip.hide(); });
     },

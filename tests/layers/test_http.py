@@ -49,6 +49,8 @@ REFUSED = {
     "/tiles/schools/12/1/1": 404,
     "/tiles/cameras": 404,
     "/tiles/cameras/feature/999999": 404,
+    "/tiles/cameras/feature/99999999999": 404,
+    "/tiles/cameras/feature/-1": 404,
     "/tiles/cameras/feature/x": 422,
     "/tiles/camera-states/feature/1": 404,
 }
