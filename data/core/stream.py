@@ -84,6 +84,7 @@ class Reader:
 
     def __init__(self, client: redis.Redis, consumer: str, group: str = GROUP) -> None:
         self._redis, self._consumer, self._group = client, consumer, group
+        self._is_rests_turn = False
 
     def ensure_groups(self) -> None:
         """Make streams and group where they are missing, from the beginning of the stream: nothing written before is skipped."""
@@ -97,14 +98,18 @@ class Reader:
     def read(self, max_count: int, block_ms: int) -> list[Entry]:
         """New entries, oldest first: panic alone when there is any, else up to `max_count` of the rest.
 
-        Waits up to `block_ms` for the first one. An emptied Redis is met by making the group again.
+        Waits up to `block_ms` for the first one. Where more panic waits than one read gives, every second read gives
+        the rest its turn: its events fill the gaps below the panic ones. An emptied Redis is met by making the group again.
 
         Raises:
             redis.RedisError: the server does not answer.
         """
-        panic = self._read({PANIC: ">"}, max_count, None)
-        if panic:
-            return panic
+        if not self._is_rests_turn:
+            panic = self._read({PANIC: ">"}, max_count, None)
+            self._is_rests_turn = len(panic) == max_count
+            if panic:
+                return panic
+        self._is_rests_turn = False
         ordinary = self._read({EVENT: ">"}, max_count, None)
         if ordinary:
             return ordinary

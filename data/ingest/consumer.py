@@ -28,6 +28,7 @@ from data.ingest import deadlines, handlers, push
 
 HEARTBEAT = "ingest"
 BATCH = 100  # ordinary events of one transaction; a panic event waits for at most one of them
+PANIC_BATCH = 10  # a press is alone in its commit unless others wait with it
 BLOCK_MS = 500  # how long a stop may take while nothing comes
 RECLAIM_IDLE_MS = 5_000  # another consumer that has not acknowledged for so long is dead or stuck
 LOOK_S = 1.0  # how often we look whether Redis is another one and whether others' entries wait
@@ -167,18 +168,22 @@ class Consumer:
     # From entries to commits
 
     def _take(self, entries: Sequence[stream.Entry]) -> None:
-        """Store entries: panic each in a commit of its own, the rest together; whatever cannot be stored is buried."""
-        ordinary = _Batch()
+        """Store entries, panic first and a few at a time, the rest together; whatever cannot be stored is buried."""
+        panic, ordinary = _Batch(), _Batch()
         for entry in entries:
             event = self._read(entry)
             if event is None:
                 continue
-            if entry.stream == stream.PANIC:
-                self._commit(_Batch.of(entry, event))
-            else:
+            if entry.stream != stream.PANIC:
                 ordinary.add(entry, event)
-        if ordinary.entries:
-            self._commit(ordinary)
+                continue
+            panic.add(entry, event)
+            if len(panic.entries) == PANIC_BATCH:
+                self._commit(panic)
+                panic = _Batch()
+        for batch in (panic, ordinary):
+            if batch.entries:
+                self._commit(batch)
 
     def _read(self, entry: stream.Entry) -> events.Event | None:
         """The event of an entry; None for one that is buried, or that was trimmed while it was pending."""

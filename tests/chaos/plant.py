@@ -142,8 +142,7 @@ class Plant:
 
     def ask(self, query: Any) -> dict[str, Any]:
         with psycopg.connect(self.settings.owner_dsn, row_factory=dict_row, autocommit=True) as conn:
-            row = conn.execute(query).fetchone()
-        assert row is not None
+            row: Any = conn.execute(query).fetchone()
         return row
 
     def drain(self, seconds: float) -> None:

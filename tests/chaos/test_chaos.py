@@ -110,7 +110,7 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed_and_in_whatever_order(bui
         time.sleep(dice.uniform(0.2, 1.0))
         blows.append(deck.pop())
         hit(plant, dice, blows[-1])
-    plant.drain(60)
+    plant.drain(max(60, SECONDS / 5))
     say(capsys, plant, "chaos_random", seconds=SECONDS, seed=SEED, blows=len(blows))
     count = plant.count()
     assert set(blows) == set(BLOWS)

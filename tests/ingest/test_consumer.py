@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data.core import clock, db, events, stream
 from data.core.events import Kind, encode
@@ -353,3 +356,29 @@ def test_a_tracker_moves_its_unit_on_every_wall_and_never_through_the_outbox(cit
     heard.close()
     assert (body["code"], body["lon"], body["district_code"]) == ("U2", 114.1, "440304")
     assert count("outbox") == 0
+
+
+@given(order=st.permutations(range(1, 13)), cuts=st.lists(st.integers(1, 5), min_size=12, max_size=12), floor=st.integers(0, 5))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_mark_is_always_the_number_below_which_nothing_is_missing(owner, order, cuts, floor):
+    """Whatever the order and the batches, with numbers that come twice and a spool that begins above one."""
+    owner.execute("truncate source_mark, source_span")
+    order, have = [*order, *order[:3]], set(range(1, floor + 1))
+    for cut in cuts:
+        batch, order = order[:cut], order[cut:]
+        have |= set(batch)
+        expected = next(number for number in range(20) if number + 1 not in have)
+        found = owner.execute("select mark_source('s', %s::bigint[], %s) as mark", (batch, floor)).fetchone()["mark"]
+        assert found == expected
+        assert owner.execute("select count(*) as n from source_span").fetchone()["n"] == len(
+            [number for number in have if number > expected]
+        )
+
+
+def test_a_gap_below_thousands_does_not_slow_the_commits_down(owner):
+    owner.execute("select mark_source('s', array(select generate_series(2, 30000)), 0)")
+    before = time.monotonic()
+    for number in range(30_001, 30_101):
+        owner.execute("select mark_source('s', array[%s]::bigint[], 0)", (number,))
+    assert time.monotonic() - before < 1.0, "100 commits above a gap of 30,000"
+    assert owner.execute("select mark_source('s', array[1]::bigint[], 0) as mark").fetchone()["mark"] == 30_100

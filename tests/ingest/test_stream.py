@@ -26,6 +26,15 @@ def test_panic_comes_first_and_alone_then_the_rest_in_order(redis, reader):
     assert reader.read(2, 0) == []
 
 
+def test_much_panic_gives_the_rest_its_turn(redis, reader):
+    """Or the numbers below the panic ones would never be stored, and their spool could forget nothing."""
+    for number in range(6):
+        stream.publish(redis, b"panic %d" % number, is_panic=True)
+        stream.publish(redis, b"event %d" % number, is_panic=False)
+    said = [entry.body.split()[0].decode() for _ in range(7) for entry in reader.read(2, 0)]
+    assert said == ["panic"] * 2 + ["event"] * 2 + ["panic"] * 2 + ["event"] * 2 + ["panic"] * 2 + ["event"] * 2
+
+
 def test_what_was_written_before_the_group_existed_is_read(redis):
     stream.publish(redis, b"early", is_panic=False)
     stream.publish(redis, b"early panic", is_panic=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -84,13 +85,15 @@ def test_a_gap_nobody_told_of_in_time_is_an_outage_all_the_same(link):
     assert outages(link) == [("lost", 60, 100)]
 
 
+EXAMPLE = itertools.count(1)
+
+
 @given(order=st.permutations(range(6)))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_order_of_arrival_the_last_word_counts(link, owner, order):
     owner.execute("truncate outage")
     owner.execute("update device set state = 'unknown', state_source = '', state_seq = 0, state_at = null")
-    test_whatever_the_order_of_arrival_the_last_word_counts.count += 10
-    base = test_whatever_the_order_of_arrival_the_last_word_counts.count
+    base = next(EXAMPLE) * 10
     words = [word((LOST, BACK)[number % 2], base + number, number, gap_s=1 if number % 2 else 0) for number in range(6)]
     for number in order:
         send(link, words[number])
@@ -98,9 +101,6 @@ def test_whatever_the_order_of_arrival_the_last_word_counts(link, owner, order):
     assert link.execute("select count(*) as n from outage where until is null").fetchone()["n"] == 0
     send(link, word(LOST, base + 7, 20))
     assert device(link)["state"] == "lost"
-
-
-test_whatever_the_order_of_arrival_the_last_word_counts.count = 0
 
 
 def test_between_two_workers_the_time_decides(link):

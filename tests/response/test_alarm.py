@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -267,6 +268,7 @@ def test_past_alarms_say_when_there_are_more(link):
         assert response.past_alarms(conn, *period, school_id=town.SOUTH) == ([], False)
 
 
+EXAMPLE = itertools.count(1)
 ACTS = st.lists(st.sampled_from(["press", "press", "restore", "acknowledge", "close"]), max_size=14)
 
 
@@ -274,8 +276,7 @@ ACTS = st.lists(st.sampled_from(["press", "press", "restore", "acknowledge", "cl
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_people_and_buttons_do_the_database_follows_the_table(link, acts):
     """The rows, the one open alarm of a point, and the history always agree with the pure table of transitions."""
-    test_whatever_people_and_buttons_do_the_database_follows_the_table.count += 1
-    number = test_whatever_people_and_buttons_do_the_database_follows_the_table.count * 1000
+    number = next(EXAMPLE) * 1000
     point = {"subject": f"unknown-{number}", "channel": 0}  # an input of its own for every example
     state, alarm_id, presses = None, None, 0
     for index, act in enumerate(acts):
@@ -313,9 +314,6 @@ def test_whatever_people_and_buttons_do_the_database_follows_the_table(link, act
     unclosed = link.execute("select count(*) as n from alarm where subject = %(subject)s and state <> 'closed'", point).fetchone()
     assert unclosed["n"] <= 1
     assert isinstance(audit.verify(link)["alarm_step"], int)
-
-
-test_whatever_people_and_buttons_do_the_database_follows_the_table.count = 0
 
 
 def test_history_is_no_longer_than_what_happened(link):
