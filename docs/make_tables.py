@@ -85,7 +85,7 @@ def layers_page(head: str) -> str:
         "| id | kind | asks for | shown from zoom | tiles | live on |",
         "|---|---|---|---|---|---|",
     ]
-    for layer in sorted(layers.registry.LAYERS.values(), key=lambda one: one.order):
+    for layer in sorted(layers.LAYERS.values(), key=lambda one: one.order):
         tiles = "–" if layer.tile_zooms is None else f"{layer.tile_zooms[0]}–{layer.tile_zooms[1]}"
         live = ", ".join(f"`{kind}`" for kind in sorted(layer.live_on)) or "–"
         lines.append(f"| `{layer.id}` | {layer.kind} | `{layer.requires}` | {layer.min_zoom} | {tiles} | {live} |")
