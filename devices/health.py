@@ -54,13 +54,13 @@ class Health:
         return self.state == "up"
 
     def good(self, at: datetime, mono_s: float) -> Event | None:
-        """It answered with sense. An event when it was not up before."""
+        """It answered with sense. An event when it was not up before; its gap is None where it never was up."""
         self._good_mono_s, self.failures, self.pause_s = mono_s, 0, FIRST_PAUSE_S
         if self.state == "up":
             return None
         gap_s = round(max((at - self.since).total_seconds(), 0.0), 3) if self.since else None
-        was, self.state, self.since, self.reason = self.state, "up", None, ""
-        return self._event(Kind.DEVICE_BACK, at, {"reason": "first" if was == "unknown" else "", "gap_s": gap_s})
+        self.state, self.since, self.reason = "up", None, ""
+        return self._event(Kind.DEVICE_BACK, at, {"reason": "", "gap_s": gap_s})
 
     def touch(self, mono_s: float) -> None:
         """It answered as before: the cheap half of `good` for a module that is up."""

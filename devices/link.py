@@ -3,7 +3,7 @@
     LinkError
     ├── LinkDown    nobody answered: reason `refused`, `timeout` or `closed`
     ├── BadAnswer   something answered, but not this request: reason `wrong_answer`; the socket is dropped
-    └── Declined    the module said no (a Modbus exception): reason `exception_<code>`; the socket stays
+    └── Declined    the module said no (a Modbus exception): reason `declined`, `code` says why; the socket stays
 
 Bare pymodbus 3.16.1 hands a late RTU answer to the next request (a false alarm on the wrong button), takes an answer
 with another function code or without data for good, and waits out its time-outs when the peer has long closed. The
@@ -63,7 +63,11 @@ class BadAnswer(LinkError):
 
 
 class Declined(LinkError):
-    """The module answered with a Modbus exception."""
+    """The module answered with a Modbus exception; `code` is the specification's (1 function, 2 address, 4 failure, 6 busy)."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__("declined")
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +240,7 @@ class GuardedLink:
             timer.cancel()
         self._expected = None
         if response.isError():
-            raise Declined(f"exception_{response.exception_code}")
+            raise Declined(response.exception_code)
         return response
 
     def _overdue(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[ModbusPDU]) -> None:

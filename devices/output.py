@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
+
 from data.core.events import Event, Kind, event_id_of
 from devices.link import LinkError, ModbusLink
 from devices.plan import Output, Plan
+
+_LOG = structlog.get_logger(__name__)
 
 READ_BACK_S, READ_BACK_EVERY_S = 1.0, 0.1
 STORE_S = 0.3  # a full disk must not keep a siren from sounding
@@ -132,7 +136,8 @@ class Outputs:
         self._running[channel] = Running(running.command_id, again_at, running.reason, is_failed_off=True)
         if not running.is_failed_off:
             # Without its command: that was answered, this is an output that will not go off.
-            self._store([self._event("", channel, "unknown", f"stuck_{reason}", self._now(), f"stuck {running.until.isoformat()}")], {})
+            _LOG.error("an output will not go off", device=self._plan.device, channel=channel, reason=reason)
+            self._store([self._event("", channel, "unknown", "stuck", self._now(), f"stuck {running.until.isoformat()}")], {})
 
     def _refusal(self, command: Mapping[str, Any]) -> str:
         try:

@@ -308,7 +308,7 @@ def test_a_refusal_of_the_module_keeps_the_socket(is_rtu: bool) -> None:
         async with peer(answer, is_rtu=is_rtu) as there:
             link = guarded(there.port, framer=FramerType.RTU if is_rtu else FramerType.SOCKET)
             await link.open()
-            await fails(link, Declined, "exception_6")
+            await fails(link, Declined, "declined")
             assert list(await link.read(ONE)) == [1]
             assert there.connections == 1
             link.close()

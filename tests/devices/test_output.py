@@ -210,7 +210,7 @@ def test_a_stuck_relay_is_a_failure_and_an_unconfirmed_on_is_taken_back(plant: P
                 state["shown"] = 1
                 stuck = plant.command("M1", "on", on_s=0.1)
                 await until(lambda: answers(plant, stuck) == [("output.confirmed", "on", "")])
-                (event,) = await until(lambda: [e for e in plant.events("output.failed") if e.data["reason"] == "stuck_readback"])
+                (event,) = await until(lambda: [e for e in plant.events("output.failed") if e.data["reason"] == "stuck"])
                 assert event.data["command_id"] == ""
                 state["shown"] = 0
                 await until(lambda: answers(plant, stuck)[1:] == [("output.confirmed", "off", "on_over")])
