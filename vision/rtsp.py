@@ -28,7 +28,7 @@ MAX_LINE_BYTES, MAX_LINES = 4096, 64
 SESSION = ("v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=demo", "c=IN IP4 127.0.0.1", "t=0 0", "m=video 0 RTP/AVP 96")
 PAYLOAD_BYTES = 1400
 CLOCK_HZ = 90_000
-CLIENT_S = 30.0
+CLIENT_S = 75.0  # clients speak at least every minute, as the session header asks
 QUEUED = 32  # pictures a slow client may lag behind before it is let go
 
 RAW_IN = ("-hide_banner", "-loglevel", "error", "-fflags", "nobuffer", "-probesize", "32", "-f", "rawvideo", "-pix_fmt", "yuv420p")

@@ -201,3 +201,29 @@ def test_a_file_larger_than_any_camera_is_refused_before_its_frames_are_kept(tmp
         assert source.newest() is None
     finally:
         source.stop(3)
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_the_players_speak_what_opencv_reads(players: Players, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", raising=False)  # ours allow no HTTP: that is read another way
+    port, code = (players.mjpeg_port, CODE[:-1] + "5") if scheme == "http" else (players.rtsp_port, CODE[:-1] + "6")
+    capture = cv2.VideoCapture(f"{scheme}://127.0.0.1:{port}/cam/{code}?fps=10", cv2.CAP_FFMPEG)
+    try:
+        assert capture.isOpened()
+        pictures = [capture.read()[1] for _ in range(4)]
+    finally:
+        capture.release()
+    assert all(picture.shape == (360, 640, 3) for picture in pictures)
+    assert any(np.any(picture != pictures[0]) for picture in pictures[1:]), "the clock runs"
+
+
+def test_a_camera_nobody_watches_costs_no_encoder(players: Players, wait_for: Wait) -> None:
+    code = CODE[:-1] + "7"
+    source = Source(code, f"rtsp://127.0.0.1:{players.rtsp_port}/cam/{code}?fps=10", fps=5)
+    source.start()
+    wait_for(source.newest, 10)
+    camera = players.find(f"/cam/{code}")
+    assert camera is not None
+    assert camera.encoder._child is not None
+    source.stop(3)
+    wait_for(lambda: camera.encoder._child is None, 5)
