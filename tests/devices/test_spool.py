@@ -178,7 +178,7 @@ def test_everything_above_the_mark_goes_out_again_when_redis_lost_it(
 def test_without_replay_the_loss_of_redis_is_a_loss(spool: Spool, own_redis: Any, sending: Any, wait_for: Wait) -> None:
     sending(spool, own_redis.client(), replay=False)
     spool.extend([press(n) for n in range(3)])
-    wait_for(lambda: len(own_redis.ids()) == 3)
+    wait_for(lambda: spool.baseline("spool.sent.True") == "3")
     own_redis.kill()
     own_redis.wipe()
     own_redis.start()

@@ -392,6 +392,25 @@ def test_the_heartbeat_says_how_the_worker_is_and_goes_with_it(plant: Plant) -> 
     run(main())
 
 
+def test_the_worker_stops_within_2_s_whatever_its_modules_do(plant: Plant, free_port: Callable[[], int]) -> None:
+    async def silent(request: Request) -> None:
+        return
+
+    async def main() -> None:
+        nobody = SimModule(ADAM)
+        nobody.port = free_port()
+        async with sim(ADAM) as there, peer(silent) as hole:
+            host = SimModule(ADAM)
+            host.port = hole.port
+            plant.publish(config(there), *(config(host, f"H{n}") for n in range(20)), config(nobody, "N1"))
+            async with working(plant) as worker:
+                await is_up(plant)
+                begun = time.monotonic()
+            assert time.monotonic() - begun < 2.0 + 10 * worker._lag_s
+
+    run(main())
+
+
 def test_a_module_behind_a_serial_gateway_is_polled_by_rtu_over_tcp(plant: Plant) -> None:
     async def main() -> None:
         profile = PROFILES["waveshare-io8"]
