@@ -45,10 +45,12 @@
           ...pair("candidate.score", Number(one.score).toFixed(3)),
           ...pair("candidate.threshold", Number(one.threshold).toFixed(3)),
           ...pair("candidate.false_per_day", one.expected_false_per_day === null || one.expected_false_per_day === undefined ? "–" : Number(one.expected_false_per_day).toFixed(2)),
-          ...pair("candidate.found", [moment(one.found_at, true), " · ", h("span", { "data-age-of": one.found_at }, ageOf(one.found_at))]),
+          ...pair("candidate.found", [moment(one.found_at, true), h("span", { class: "sub", "data-age-of": one.found_at }, ageOf(one.found_at))]),
           ...(one.ground ? pair("candidate.ground", code("candidate.grounds", one.ground)) : []),
           ...(one.instruction ? pair("candidate.instruction", one.instruction) : [])),
-        h("div", { class: "expiry" }, h("span", {}, t("candidate.expires")), h("strong", { class: "tabular expiry-clock" }, ""), h("div", { class: "meter-track" }, h("div", { class: "meter-fill" })))),
+        h("div", { class: "expiry" },
+          h("div", { class: "expiry-line" }, h("span", {}, t("candidate.expires")), h("strong", { class: "tabular expiry-clock" }, "")),
+          state.waits(one) ? h("div", { class: "meter-track" }, h("div", { class: "meter-fill" })) : null)),
       h("div", { class: "detail-actions" }, ...answers(one)),
     ]);
     run();

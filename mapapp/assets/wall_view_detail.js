@@ -129,8 +129,8 @@
     const rows = (data.units || []).map((unit) => {
       const moved = { ...unit, ...(state.units.get(unit.unit_id) || {}) };
       const old = campus.text.now() - at(moved.position_at);
-      return h("li", { class: "line" + (old > 120_000 ? " line-stale" : "") }, icon("unit"), h("span", { class: "line-main" }, name(unit, "name") || unit.code, h("span", { class: "sub" }, [code("detail.unit_status", moved.status), moved.phone].filter(Boolean).join(" · "))),
-        h("span", { class: "line-end tabular" }, metres(unit.distance_m), h("span", { class: "sub" }, t("detail.straight") + " · ", moved.position_at ? h("span", { "data-age-of": moved.position_at }, ageOf(moved.position_at)) : t("wall.age.never"))));
+      return h("li", { class: "line" + (old > 120_000 && moved.kind !== "station" ? " line-stale" : "") }, icon("unit"), h("span", { class: "line-main" }, name(unit, "name") || unit.code, h("span", { class: "sub" }, [code("detail.unit_status", moved.status), masked(moved.phone)].filter(Boolean).join(" · "))),
+        h("span", { class: "line-end tabular" }, metres(unit.distance_m), h("span", { class: "sub" }, t("detail.straight") + " · ", moved.kind === "station" ? t("detail.fixed") : moved.position_at ? h("span", { "data-age-of": moved.position_at }, ageOf(moved.position_at)) : t("wall.age.never"))));
     });
     const mark = [campus.text.lang(), (data.units || []).map((unit) => [unit, state.units.get(unit.unit_id)])];
     keyed(bodyOf(parts.units), mark, () => (rows.length ? h("ul", { class: "lines" }, ...rows) : h("p", { class: "none" }, t("detail.no_units"))));
@@ -153,7 +153,7 @@
     if (alarm.state === "acknowledged" && campus.me.may("alarm.close")) {
       buttons.push(h("button", { class: "act", "data-testid": "close", on: { click: () => campus.closeDialog.open(alarm) } }, t("detail.close"), h("kbd", {}, "C")));
     }
-    buttons.push(h("button", { class: "act", on: { click: () => campus.goTo(alarm) } }, t("detail.show"), h("kbd", {}, "Enter")));
+    buttons.push(h("button", { class: "act", on: { click: () => campus.goTo(alarm) } }, t("detail.show"), h("kbd", {}, "⏎")));
     buttons.push(h("button", { class: "act act-quiet", title: t("detail.back"), on: { click: () => state.select(null, "operator") } }, t("detail.back_short"), h("kbd", {}, "Esc")));
     keyed(parts.actions, [campus.text.lang(), alarm.alarm_id, alarm.state, demands, campus.act.isRunning("ack" + alarm.alarm_id)], () => buttons);
   }

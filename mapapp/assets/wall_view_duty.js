@@ -29,7 +29,7 @@
       h("p", { class: "sub" }, t("duty.why")),
       h("ul", { class: "checks" }, line("sound", proof.sound), line("stream", proof.stream), line("awake", proof.awake)),
       isRun && proof.sound ? h("p", { class: "sub" }, t("duty.heard")) : null,
-      h("div", { class: "dialog-actions" }, h("button", { type: "button", class: isRun ? "act" : "act act-ack", "data-testid": "duty-check", on: { click: check } }, icon("sound"), t(isRun ? "duty.again" : "duty.check")), isRun ? h("button", { value: "ok", class: "act act-ack", "data-testid": "duty-start" }, t("duty.start")) : h("button", { value: "later", class: "act act-quiet" }, t("duty.later"))),
+      h("div", { class: "dialog-actions" }, h("button", { type: "button", class: isRun ? "act" : "act act-close", "data-testid": "duty-check", on: { click: check } }, icon("sound"), t(isRun ? "duty.again" : "duty.check")), isRun ? h("button", { value: "ok", class: "act act-close", "data-testid": "duty-start" }, t("duty.start")) : h("button", { value: "later", class: "act act-quiet" }, t("duty.later"))),
     );
     fill(dialog, form);
   }

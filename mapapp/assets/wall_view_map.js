@@ -7,6 +7,7 @@
   const state = campus.state;
   const STRONG = 120; // marks that pulse as elements; beyond them a plain disc on canvas keeps the frame rate
   const LABELLED = 6;
+  const TOGETHER_MS = 500;
   const NEAR_M = 160; // what a fly-to shows around the point, metres each way
   const CALM = window.matchMedia("(prefers-reduced-motion: reduce)");
   const COLOURS = { critical: "#ff4d4f", high: "#ff8a3d", attention: "#f5c542", candidate: "#a78bfa" };
@@ -66,6 +67,7 @@
 
   function paint() {
     if (!map) return;
+    tellSchools();
     const items = state.rows().filter((item) => place(item.row));
     const chosen = state.selected();
     const chosenKey = chosen ? (chosen.sort === "alarm" ? "a" : "c") + chosen.id : "";
@@ -174,23 +176,36 @@
     campus.frame.need("markers");
   }
 
-  // The school itself: a flash for every press, the state of an alarm for as long as one is open there.
-  function school(alarm, isOpen) {
+  // The school itself: a flash for every press, the state of an alarm for as long as one is open there. Each change draws
+  // the canvas of all schools again, so a storm changes them together.
+  const toTell = new Map(); // school id -> how it was pressed, "closed" when its alarm is over
+  let toldAt = -Infinity;
+  let tellTimer = null;
+
+  function tellSchools() {
     const { schools } = campus.layers || {};
-    if (!schools || !alarm.school_id) return;
-    if (isOpen) schools.setState(alarm.school_id, "alarm");
-    else if (![...state.alarms.values()].some((one) => one.school_id === alarm.school_id)) {
-      schools.setState(alarm.school_id, "unknown");
-      schools.refresh().catch((error) => console.warn("school states not read", error));
+    if (!schools || !map || !toTell.size) return;
+    const rest = (isStorm() ? TOGETHER_MS : 0) - (performance.now() - toldAt);
+    if (rest > 0) {
+      tellTimer = tellTimer || setTimeout(() => ((tellTimer = null), tellSchools()), rest);
+      return;
     }
+    toldAt = performance.now();
+    let isOver = false;
+    for (const [id, how] of toTell) {
+      const isOpen = how !== "closed" || [...state.alarms.values()].some((one) => one.school_id === id);
+      schools.setState(id, isOpen ? "alarm" : "unknown");
+      if (how === "live" && !isStorm()) schools.flash(id);
+      isOver = isOver || !isOpen;
+    }
+    toTell.clear();
+    if (isOver) schools.refresh().catch((error) => console.warn("school states not read", error));
   }
 
-  state.on("press", (alarm, { how }) => {
-    school(alarm, true);
-    const isStorm = map && map.getContainer().classList.contains("is-storm");
-    if (how === "live" && !isStorm && campus.layers && campus.layers.schools) campus.layers.schools.flash(alarm.school_id);
-  });
-  state.on("moved", (alarm) => alarm.state === "closed" && school(alarm, false));
+  const isStorm = () => map.getContainer().classList.contains("is-storm");
+
+  state.on("press", (alarm, { how }) => alarm.school_id && toTell.set(alarm.school_id, how));
+  state.on("moved", (alarm) => alarm.state === "closed" && alarm.school_id && toTell.set(alarm.school_id, "closed"));
   campus.frame.job("markers", paint);
   for (const topic of ["alarms", "candidates", "select"]) state.on(topic, () => campus.frame.need("markers"));
 

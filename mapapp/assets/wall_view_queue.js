@@ -83,7 +83,7 @@
     text(parts.title, name(one, "school") || name(one, "camera"));
     text(parts.place, t("candidate.row", { score: Number(one.score).toFixed(2) }));
     fill(parts.badges, one.demo ? badge("demo", t("alarm.demo")) : null);
-    text(parts.who, one.state === "unsure" ? t("candidate.state.unsure") : t("candidate.waits"));
+    text(parts.who, one.state === "unsure" ? t("candidate.state.unsure") : "");
     fill(parts.sign, shape("candidate", t("candidate.title")));
   }
 

@@ -5,6 +5,7 @@
   let root = null;
   let input = null;
   let results = null;
+  let isHurried = false; // Enter came before the answer: the first result is taken when it is there
 
   const items = () => [...results.querySelectorAll(".result")];
 
@@ -34,6 +35,7 @@
     } else if (event.key === "Enter") {
       const node = all[Math.max(0, index)];
       if (node) choose(node);
+      else isHurried = input.value.trim() !== "";
     } else if (event.key === "Escape") {
       event.stopPropagation();
       results.hidden = true;
@@ -79,7 +81,12 @@
       results = node.querySelector("#wall-results");
       input.addEventListener("keydown", onKey);
       input.addEventListener("focus", () => (results.hidden = false));
-      input.addEventListener("input", () => ((results.hidden = false), campus.operator.acted()));
+      input.addEventListener("input", () => ((results.hidden = false), (isHurried = false), campus.operator.acted()));
+      new MutationObserver(() => {
+        const first = items()[0];
+        if (isHurried && first) choose(first);
+        isHurried = false;
+      }).observe(results, { childList: true });
       results.addEventListener("pointerdown", (event) => {
         const item = event.target.closest(".result");
         if (item) event.preventDefault(), choose(item);

@@ -15,6 +15,7 @@ from data.core.db import Row
 from mapapp.text import lang, t
 from mapapp.views.words import word
 
+FEW = 4  # up to here every whole number has its line
 PHONE_KEPT = (3, 4)  # digits shown at both ends: a wall is read by many
 
 
@@ -106,18 +107,24 @@ def card(row: Row, weeks: list[dict[str, Any]]) -> list[Component]:
 
 
 def _chart(weeks: list[dict[str, Any]]) -> Component:
+    most = max(max(row["alarms"], row["hazards"]) for row in weeks)
     figure = go.Figure(
         layout={
             "template": "plotly_dark",
             "barmode": "group",
-            "height": 136,
             "margin": {"l": 24, "r": 6, "t": 6, "b": 22},
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "font": {"family": "Inter, Noto Sans SC, sans-serif", "size": 11, "color": "#8aa0bf"},
             "legend": {"orientation": "h", "x": 0, "y": 1.22},
             "xaxis": {"tickformat": "%m-%d", "nticks": 5, "showgrid": False, "fixedrange": True},
-            "yaxis": {"gridcolor": "#22324f", "rangemode": "tozero", "nticks": 4, "fixedrange": True, "tickformat": "d"},
+            "yaxis": {
+                "gridcolor": "#22324f",
+                "rangemode": "tozero",
+                **({"dtick": 1} if most <= FEW else {"nticks": 4}),
+                "fixedrange": True,
+                "tickformat": "d",
+            },
             "bargap": 0.25,
         }
     )
@@ -129,4 +136,4 @@ def _chart(weeks: list[dict[str, Any]]) -> Component:
         marker={"color": "#ff8a3d", "pattern": {"shape": "/", "fgcolor": "#0f182a", "size": 4}},
     )
     figure.add_bar(x=days, y=[row["hazards"] for row in weeks], name=t("school.hazards"), marker={"color": "#38bdf8"})
-    return dcc.Graph(figure=figure, className="card-chart", config={"displayModeBar": False}, responsive=True)
+    return dcc.Graph(figure=figure, className="card-chart", style={"height": "8.5rem"}, config={"displayModeBar": False}, responsive=True)
