@@ -14,6 +14,7 @@ Errors:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import subprocess
@@ -155,6 +156,8 @@ def read(folder: Path, model: Model) -> bytes:
         found = path.read_bytes()
     except FileNotFoundError as err:
         raise ModelMissing(f"{path} is missing") from err
+    except OSError as err:
+        raise ModelMissing(f"{path} cannot be read: {err.strerror}") from err
     sha256 = hashlib.sha256(found).hexdigest()
     if sha256 != model.sha256:
         raise WrongHash(f"{path}: sha256 {sha256[:12]}…, the manifest says {model.sha256[:12]}…")
@@ -201,8 +204,9 @@ def ensure_demo(settings: Settings) -> Path:
         for model in (pack.detector, pack.embedder):
             read(folder, model)
     except ModelRefused:
-        # A child: building needs `onnx`, 60 MB this worker would keep for life.
-        subprocess.run([sys.executable, "-m", "vision.demo_pack", str(folder)], cwd=Path(__file__).parents[1], check=False, timeout=60)
+        # A child: building needs `onnx`, 60 MB this worker would keep for life. What went wrong is seen by who loads the pack.
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run([sys.executable, "-m", "vision.demo_pack", str(folder)], cwd=Path(__file__).parents[1], check=False, timeout=60)
     return folder
 
 

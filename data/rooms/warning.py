@@ -509,7 +509,10 @@ def _end_candidates(conn: db.Connection, entry_id: int | None) -> int:
 
 
 def expire_candidates(conn: db.Connection) -> int:
-    """End candidates nobody decided in time and delete their pictures; gives how many. For ingest's timed jobs, in CITY scope."""
+    """End candidates nobody decided in time, delete their pictures and those kept longer than video is; gives how many.
+
+    For ingest's timed jobs, in CITY scope.
+    """
     outbox.hold(conn)
     return _end_candidates(conn, None)
 

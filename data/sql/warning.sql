@@ -188,11 +188,13 @@ delete from candidate_key where candidate_id = any (%(candidate_ids)s::bigint[])
 update candidate set sealed_picture = null, picture_deleted_at = now() where candidate_id = any (%(candidate_ids)s::bigint[]) and sealed_picture is not null;
 
 -- name: over_candidates
--- Candidates nobody decided in time, and those of an entry that has ended.
+-- Candidates nobody decided in time, those of an entry that has ended, and confirmed ones older than their school keeps video.
 -- scope: none because it is the timed job of the whole city
-select candidate_id, state from candidate
-where state in ('open', 'unsure') and (state = 'open' or sealed_picture is not null)
-  and (expires_at <= now() or entry_id = %(entry_id)s::integer) order by candidate_id for update;
+select c.candidate_id from candidate c join school s using (school_id)
+where (c.state = 'open' and (c.expires_at <= now() or c.entry_id = %(entry_id)s::integer))
+   or (c.state = 'unsure' and c.sealed_picture is not null and (c.expires_at <= now() or c.entry_id = %(entry_id)s::integer))
+   or (c.state = 'confirmed' and c.sealed_picture is not null and c.found_at < now() - make_interval(days => s.retention_days))
+order by c.candidate_id for update of c;
 
 -- name: expire_candidates
 -- Nobody answered: over. One that was answered "not sure" stays so, without its picture.

@@ -6,7 +6,10 @@ Two public office holders under neutral test ids; pictures are composed at test 
 from __future__ import annotations
 
 import base64
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +23,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.core import audit, db, events, seal
+from data.core import audit, db, events
 from data.core.events import Kind
 from data.core.settings import Settings
 from data.ingest import handlers
@@ -35,7 +38,8 @@ from vision.align import aligned
 from vision.enrol import NotEnrolled
 from vision.source import Frame
 
-ROOT = Path(__file__).parents[3] / "shared"
+HERE = Path(__file__).parents[2]
+ROOT = HERE.parent / "shared"
 REAL, PICTURES = ROOT / "models", ROOT / "data/faces/official"
 pytestmark = pytest.mark.skipif(not (REAL.exists() and PICTURES.exists()), reason="needs ../shared/models and ../shared/data/faces")
 Image = NDArray[np.uint8]
@@ -320,9 +324,27 @@ def _like(run: Run, frame: Image, face: Any) -> float:
     return float(run.known.loaded.embedder.embed(aligned(frame, face.points)) @ run.known.b.template)
 
 
-def test_a_worker_killed_at_any_moment_leaves_only_sealed_bytes(run: Run) -> None:
-    """What lies in the spool after the run opens with the master key and the wrapped data key only."""
-    packed = (run.rig.settings.data_dir / "spool" / "vision-1.sqlite").read_bytes()
-    assert list(run.trace.in_bytes(packed, "spool")) == []
-    assert list(Trace(run.known.loaded, run.known.a.template, []).in_bytes(packed, "spool")) == [], "not the matched one either"
-    assert seal.derive(run.rig.key, "candidate picture") not in packed
+def test_a_worker_killed_at_any_moment_leaves_only_sealed_bytes(rig: Rig, known: Known) -> None:
+    """The role as it is run, killed with -9 when it has just found somebody: its disk shows nobody, the matched one included."""
+    sha256, temp = known.loaded.pack.sha256, rig.settings.data_dir / "tmp"
+    temp.mkdir()
+    code = "44030500001320000001"
+    rig.enter(rig.entry(known.a.template, sha256, [code]))
+    with hostile.camera(stream(passage(known.both))) as url:
+        rig.publish(rig.camera(code, url, gate=rig.gate(sha256), demo=False))
+        own = {"CAMPUS_DATA_DIR": str(rig.settings.data_dir), "CAMPUS_REDIS_URL": rig.settings.redis, "CAMPUS_MODEL_DIR": str(REAL)}
+        with (rig.settings.data_dir / "log").open("wb") as log:
+            role = subprocess.Popen(
+                [sys.executable, "app.py", "vision"], cwd=HERE, stdout=log, stderr=log,
+                env=os.environ | own | {"TMPDIR": str(temp)},
+            )  # fmt: skip
+        try:
+            rig.wait_for(lambda: rig.said(Kind.CANDIDATE_FOUND) or role.poll() is not None, 90)
+        finally:
+            role.kill()
+            role.wait()
+    assert rig.said(Kind.CANDIDATE_FOUND), (rig.settings.data_dir / "log").read_text()
+    for whom in (known.a, known.b):
+        trace = Trace(known.loaded, whom.template, [_sent(frame) for frame in passage(known.both)[10:20]])
+        assert list(trace.in_folder(rig.settings.data_dir)) == []
+        assert list(trace.in_redis(rig.redis)) == []

@@ -227,3 +227,38 @@ def test_a_camera_nobody_watches_costs_no_encoder(players: Players, wait_for: Wa
     assert camera.encoder._child is not None
     source.stop(3)
     wait_for(lambda: camera.encoder._child is None, 5)
+
+
+def _rtsp_silent(_write: Callable[[bytes], object], ended: threading.Event) -> None:
+    ended.wait(8)
+
+
+def _rtsp_endless(write: Callable[[bytes], object], ended: threading.Event) -> None:
+    write(b"RTSP/1.0 200 OK\r\n")
+    while not ended.wait(0.001):
+        write(b"X-Pad: " + b"a" * 2000 + b"\r\n")
+
+
+def _rtsp_garbage(write: Callable[[bytes], object], _ended: threading.Event) -> None:
+    write(bytes(range(256)) * 64)
+
+
+@pytest.mark.parametrize("script", [_rtsp_silent, _rtsp_endless, _rtsp_garbage], ids=["silence", "never-ending-headers", "garbage"])
+def test_a_hostile_rtsp_camera_is_refused_and_others_open_meanwhile(players: Players, wait_for: Wait, script: hostile.Script) -> None:
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with hostile.camera(script) as url:
+        bad = [
+            Source(str(number), url.replace("http:", "rtsp:"), open_s=2.0, stall_s=1.0, first_pause_s=0.1, longest_pause_s=0.2)
+            for number in range(3)
+        ]
+        good = Source(CODE, f"rtsp://127.0.0.1:{players.rtsp_port}/cam/{CODE[:-1]}8?fps=10", fps=5)
+        for source in (*bad, good):
+            source.start()
+        try:
+            wait_for(good.newest, 10)
+            wait_for(lambda: all(source.reason in ("refused", "closed", "garbage") and source.reconnects for source in bad), 15)
+            assert all(source.newest() is None for source in bad)
+        finally:
+            for source in (*bad, good):
+                source.stop(4)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1024 < 150

@@ -114,6 +114,18 @@ def test_after_ten_minutes_the_picture_is_gone(gate: Gate, first: str | None) ->
     assert (told["candidate_id"], told["has_picture"]) == (candidate, False)
 
 
+def test_a_confirmed_picture_is_kept_as_long_as_the_schools_video_and_no_longer(gate: Gate) -> None:
+    candidate = gate.candidate()
+    warning.answer(gate.conn, gate.dispatcher, candidate, "yes")
+    gate.conn.execute("update candidate set found_at = now() - interval '29 days'")
+    assert warning.expire_candidates(gate.conn) == 0
+    gate.conn.execute("update candidate set found_at = now() - interval '31 days'")
+    assert warning.expire_candidates(gate.conn) == 1
+    assert _state(gate, candidate) | {"alarm_id": 0} == {
+        "state": "confirmed", "has_picture": False, "is_deleted": True, "has_key": False, "alarm_id": 0
+    }  # fmt: skip
+
+
 def test_both_pictures_open_for_who_may_see_them_and_every_look_is_logged(gate: Gate) -> None:
     candidate = gate.candidate()
     assert warning.candidate_picture(gate.conn, gate.dispatcher, candidate, "found", gate.key) == PICTURE
