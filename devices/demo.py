@@ -23,6 +23,7 @@ import random
 import signal
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ HOLD_S = 0.3
 FIRST_PRESS_S, PRESS_EVERY_S = 20.0, 240.0  # the first one soon, so that a new wall shows life; then a mean of four minutes
 SILENT_EVERY_S, SILENT_FOR_S = 420.0, 45.0
 ANSWER_S = 5.0
+STARTING_S = 5.0
 
 
 def address_of(index: int, data_dir: Path | None = None) -> tuple[str, int]:
@@ -211,6 +213,9 @@ async def _follow(stop: threading.Event, stopping: asyncio.Event) -> None:
 def press(settings: Settings, what: str) -> int:
     """`app.py demo press <n|code>`: press a button of the running demo; 0, or 1 with the reason on the terminal."""
     path = control_socket(settings)
+    until = time.monotonic() + (STARTING_S if modules_file(settings.data_dir).exists() else 0)
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.1)  # the players are the last to start
     try:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(ANSWER_S)

@@ -171,6 +171,8 @@ class Worker:
         for raw in modules if isinstance(modules, list) else []:
             if not isinstance(raw, dict):
                 continue
+            if raw.get("demo"):
+                raw = raw | {"poll_ms": self._settings.demo_poll_ms}  # may differ at every start, the seeded city does not
             try:
                 plan = plan_of(raw, self._profiles)
                 wanted[plan.device] = plan

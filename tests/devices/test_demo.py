@@ -110,7 +110,7 @@ def test_every_module_of_an_installation_has_an_address_of_its_own(tmp_path: Pat
 
 @pytest.fixture
 def city(tmp_path: Path, own_redis: OwnRedis) -> Iterator[tuple[Settings, list[dict[str, Any]]]]:
-    settings = replace(read({"DATA_DIR": str(tmp_path), "CAMPUS_REDIS_URL": own_redis.url}), demo_quiet=True)
+    settings = replace(read({"DATA_DIR": str(tmp_path), "CAMPUS_REDIS_URL": own_redis.url}), demo_quiet=True, demo_poll_ms=100)
     modules = []
     for index in range(3):
         host, port = demo.address_of(index, tmp_path)
