@@ -337,4 +337,5 @@ class Module:
             subject=self.plan.device,
             event_at=at,
             demo=self.plan.is_demo,
+            data={"reason": "counter_back"},
         )
