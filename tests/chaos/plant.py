@@ -145,23 +145,22 @@ class Plant:
             row: Any = conn.execute(query).fetchone()
         return row
 
-    def drain(self, seconds: float) -> None:
-        """Let everything run until the mark has reached the last event, at most `seconds`."""
-        self.end("emitter")  # it flushes, then its spool sends from here
+    def drain(self, *, patience_s: float = 30.0) -> None:
+        """Let everything run in peace until all is stored and forgotten, or nothing has moved for `patience_s`."""
+        self.end("emitter")  # it flushes; what is left, the next life sends
         wanted = self.emitted()
         for name in ("redis", "postgres", *CONSUMERS):
             self.start(name)
         self.rate = 0.001
-        self.start("emitter")  # a sender must live on: it resends what Redis has lost
-        until = time.monotonic() + seconds
+        self.start("emitter")
+        seen, until = (-1, -1), time.monotonic() + patience_s
         while time.monotonic() < until:
-            mark = self.ask("select coalesce(max(seq), 0) as mark from source_mark where source = 'devices-1'")["mark"]
-            if mark >= wanted:
+            now = (self.ask("select count(*) as n from event")["n"], self._spool("select count(*) from event where seq > 0"))
+            if now == (wanted, 0):
                 break
+            if now != seen:
+                seen, until = now, time.monotonic() + patience_s
             time.sleep(0.1)
-        until = time.monotonic() + 5
-        while self._spool("select count(*) from event where seq <= ?", wanted) and time.monotonic() < until:
-            time.sleep(0.1)  # what is stored, the spool forgets
         self.end("emitter")
 
     def count(self) -> Count:

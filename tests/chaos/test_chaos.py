@@ -24,7 +24,7 @@ SECONDS = float(os.environ.get("CHAOS_SECONDS", "25"))
 SEED = int(os.environ.get("CHAOS_SEED", "20261122"))
 AWAY_S = 60.0 if SECONDS >= 300 else 4.0  # PostgreSQL away; a minute in the long run
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(SECONDS + 240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(SECONDS * 3 + 240)]
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_nothing_is_lost_or_doubled_whatever_is_killed_and_in_whatever_order(bui
         time.sleep(dice.uniform(0.2, 1.0))
         blows.append(deck.pop())
         hit(plant, dice, blows[-1])
-    plant.drain(max(60, SECONDS / 5))
+    plant.drain()
     say(capsys, plant, "chaos_random", seconds=SECONDS, seed=SEED, blows=len(blows))
     count = plant.count()
     assert set(blows) == set(BLOWS)
@@ -135,7 +135,7 @@ def test_what_redis_forgets_while_consumers_lag_is_sent_again_and_only_therefore
     plant.restart("redis", redis)
     for name, pid in gone.items():
         plant.restart(name, pid)
-    plant.drain(30 if is_replayed else 8)
+    plant.drain(patience_s=30 if is_replayed else 5)
     say(capsys, plant, "chaos_lagging_cut", replay=is_replayed, cut_bytes=cut)
     count = plant.count()
     assert count.emitted > 300
