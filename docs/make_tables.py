@@ -19,7 +19,7 @@ DATA: dict[events.Kind, str] = {
     events.Kind.INPUT_CHATTERED: "`zone` · `count` · `window_s` · `is_over`",
     events.Kind.DEVICE_LOST: "`reason` timeout, refused, closed · `gap_s` null",
     events.Kind.DEVICE_BACK: "`gap_s` how long it was away, null the first time",
-    events.Kind.DEVICE_FAULTED: "`reason` wrong_answer, declined, identity, counter_jump, latch_stuck, profile_unknown and others · `detail`",
+    events.Kind.DEVICE_FAULTED: "`reason` wrong_answer, declined, identity, counter_jump, latch_stuck, profile_unknown, … · `detail`",
     events.Kind.DEVICE_RESTARTED: "`reason` counter_back",
     events.Kind.OUTPUT_CONFIRMED: "`command_id` · `state` on, off · `reason` · `ms` from write to read-back",
     events.Kind.OUTPUT_FAILED: "`command_id` · `state` · `reason` · `ms`",
