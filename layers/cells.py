@@ -28,6 +28,12 @@ def read_states(conn: Connection, tile: Tile | None) -> bytes:
     return pack.states(conn.execute(_SQL["cell_states"]).fetchone())
 
 
+def read_schools(conn: Connection, tile: Tile | None) -> bytes:
+    """Packed (school_id, worst open hazard 1 to 4): what stands for the cells where they are too small to be drawn."""
+    del tile
+    return pack.states(conn.execute(_SQL["school_hazards"]).fetchone())
+
+
 def describe(conn: Connection, cell_id: int) -> Mapping[str, Any] | None:
     """One visible cell: code, area in square metres, owner, open hazards; or None."""
     return conn.execute(_SQL["cell_feature"], {"feature_id": cell_id}).fetchone()
@@ -56,4 +62,8 @@ CELLS = register(
 
 CELL_STATES = register(
     Layer(id="cell-states", requires="hazard.view", kind="states", read=read_states, live_on=frozenset({"hazard.changed"}))
+)
+
+SCHOOL_HAZARDS = register(
+    Layer(id="school-hazards", requires="hazard.view", kind="states", read=read_schools, live_on=frozenset({"hazard.changed"}))
 )

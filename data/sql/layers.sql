@@ -222,6 +222,17 @@ from (
 ) cell_state
 where state <> 0;
 
+-- name: school_hazards
+-- Worst open hazard of each visible school (1 low to 4 critical); schools without one are left out.
+-- scope: visible_school
+select count(*)::integer as count, string_agg(int4send(school_id) || int2send(severity), '' order by school_id) as records
+from (
+  select h.school_id, max(array_position(array['low', 'medium', 'high', 'critical'], h.severity))::smallint as severity
+  from hazard h join visible_school v using (school_id)
+  where h.state not in ('closed', 'rejected', 'verified')
+  group by h.school_id
+) school_hazard;
+
 -- name: cell_feature
 -- One cell in words.
 -- scope: visible_school

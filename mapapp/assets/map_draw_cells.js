@@ -105,6 +105,16 @@
     if (!asked) asked = cells.refresh().catch((err) => { asked = null; console.warn("cell states not read", err); });
   }
 
+  let soon = null;
+
+  /** Hazards change in bursts (a day's inspections are sent at once): read again once for many. */
+  function again() {
+    soon = soon || setTimeout(() => {
+      soon = null;
+      Promise.all([campus.layers.schools.refreshHazards(), asked ? cells.refresh() : null]).catch((err) => console.warn("hazards not read", err));
+    }, 1500);
+  }
+
   const painter = { id: "cells", source, minZoom: 13, reachM: 150, on: true, paint };
   const cells = (campus.layers.cells = {
     /** code: 0 clear, 1 low .. 4 critical, +16 without an owner. */
@@ -135,8 +145,12 @@
     order: 30,
     painter,
     hit: cells.hit,
-    attach: (map, made) => { grid = made; },
-    refresh: () => (asked ? cells.refresh() : Promise.resolve()),
-    live: { "hazard.changed": () => asked && cells.refresh() },
+    attach(map, made) {
+      grid = made;
+      campus.layers.schoolsPainted.then(() => campus.layers.schools.refreshHazards()).catch((err) => console.warn("hazards not read", err));
+    },
+    setOn: (isOn) => campus.layers.schools.showHazards(isOn),
+    refresh: () => Promise.all([campus.layers.schools.refreshHazards(), asked ? cells.refresh() : null]),
+    live: { "hazard.changed": () => again() },
   });
 })();

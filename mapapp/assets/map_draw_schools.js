@@ -7,7 +7,10 @@
   const FLASH_MS = 2600;
   const marks = new Map(); // school id -> mark
   const states = new Map(); // school id -> state, also of schools whose mark is not there yet
-  const hidden = { all: false };
+  const hazards = new Map(); // school id -> worst open hazard, 1..4
+  const HIGH = 3; // lesser ones are for a closer look
+  const CELLS_FROM = 13; // from this zoom the cells themselves are drawn
+  const hidden = { all: false, hazards: false };
 
   const radiusAt = (zoom) => (zoom <= 9 ? 1.8 : zoom <= 10 ? 2.2 : zoom <= 11 ? 2.8 : zoom <= 12 ? 3.6 : zoom <= 13 ? 4.8 : zoom <= 14 ? 6 : 7.5);
 
@@ -43,6 +46,12 @@
 
     draw(ctx) {
       const { x, y } = this._point;
+      const hazard = hidden.hazards || this._map.getZoom() >= CELLS_FROM ? 0 : hazards.get(this.school.id);
+      if (hazard >= HIGH) { // a square, as the cells are, in the colour of the worst one
+        const half = this._radius + 2.5 + hazard / 2;
+        ctx.fillStyle = campus.paletteOf(this._map).cell[hazard];
+        ctx.fillRect(x - half, y - half, 2 * half, 2 * half);
+      }
       if (this._flashUntil) this.drawBeat(ctx, x, y);
       drawMark(ctx, x, y, this._radius, this.options.state, campus.paletteOf(this._map));
     },
@@ -145,6 +154,11 @@
       requestAnimationFrame(beat);
     },
 
+    showHazards(isVisible) {
+      hidden.hazards = !isVisible;
+      for (const mark of marks.values()) if (mark._map && hazards.has(mark.school.id)) mark.redraw();
+    },
+
     setVisible(isVisible, map) {
       hidden.all = !isVisible;
       for (const mark of marks.values()) if (mark._map === map) mark.redraw();
@@ -166,6 +180,16 @@
       const box = L.latLngBounds([]);
       for (const mark of marks.values()) box.extend(mark.getLatLng());
       return box.isValid() ? box : null;
+    },
+
+    async refreshHazards() {
+      const answer = await campus.fetchWhole("school-hazards");
+      if (!answer) return;
+      const found = campus.unpackStates(await answer.arrayBuffer());
+      const touched = new Set([...hazards.keys(), ...found.keys()]);
+      hazards.clear();
+      for (const [id, severity] of found) hazards.set(id, severity);
+      for (const id of touched) if (marks.has(id) && marks.get(id)._map) marks.get(id).redraw();
     },
 
     /** Read the states again; what came live meanwhile stands. */

@@ -17,6 +17,8 @@ OWN = {
     "school-states": "select distinct school_id as id, school_id, district_code, street_code from school join device using (school_id)",
     "campuses": "select school_id as id, school_id, district_code, street_code from campus",
     "cells": "select cell_id as id, school_id, district_code, street_code from cell",
+    "school-hazards": "select distinct school_id as id, school_id, district_code, street_code from hazard"
+    " where state not in ('closed', 'rejected', 'verified')",
     "cell-states": "select distinct cell_id as id, school_id, district_code, street_code from hazard where cell_id is not null"
     " and state not in ('closed', 'rejected', 'verified')",
     "cameras": "select camera_id as id, school_id, district_code, street_code from camera",
