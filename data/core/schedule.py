@@ -20,7 +20,7 @@ from psycopg import sql
 from data.core import db
 
 LOOK_S = 0.2  # how long a stop may take
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # a press may wait behind it: knocking once a second costs nothing
 
 _LOG = structlog.get_logger(__name__)
 
