@@ -63,8 +63,9 @@ def test_events_nobody_can_place_are_shown_to_those_of_the_whole_city(browser, r
     assert "stray" not in browser("officer", districts=("440304",)).callback("admin-unassigned.children", CLOCK).text
 
 
-def test_the_audit_says_who_logged_in(browser):
-    one = browser("auditor", is_city=True)
+def test_the_audit_says_who_logged_in(running, rows, visitor):
+    builders.make_account(rows, "auditor", login="auditor-1", is_city=True)
+    one = visitor(running.url, "auditor-1")
     shown = one.callback("admin-audit.children", [{"id": "admin-older", "property": "n_clicks", "value": 0}]).text
     assert "session.opened" in shown
 
