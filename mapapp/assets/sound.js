@@ -5,11 +5,47 @@
   // One turn of each pattern: length in s and [start s, length s, Hz, Hz at its end]. Told apart with closed eyes:
   // a rising two-tone siren, three knocks, one chime, a soft pair.
   const PATTERNS = {
-    critical: { turn_s: 1.4, gain: 0.8, tones: [[0, 0.62, 720, 980], [0.68, 0.62, 980, 720]] },
-    high: { turn_s: 2.6, gain: 0.65, tones: [[0, 0.16, 660, 660], [0.24, 0.16, 660, 660], [0.48, 0.22, 880, 880]] },
-    attention: { turn_s: 6, gain: 0.5, tones: [[0, 0.5, 587, 587], [0.3, 0.7, 440, 440]] },
-    candidate: { turn_s: 10, gain: 0.4, tones: [[0, 0.3, 523, 523], [0.36, 0.4, 659, 659]] },
-    test: { turn_s: 0.5, gain: 0.5, tones: [[0, 0.18, 784, 784], [0.22, 0.22, 1047, 1047]] },
+    critical: {
+      turn_s: 1.4,
+      gain: 0.8,
+      tones: [
+        [0, 0.62, 720, 980],
+        [0.68, 0.62, 980, 720],
+      ],
+    },
+    high: {
+      turn_s: 2.6,
+      gain: 0.65,
+      tones: [
+        [0, 0.16, 660, 660],
+        [0.24, 0.16, 660, 660],
+        [0.48, 0.22, 880, 880],
+      ],
+    },
+    attention: {
+      turn_s: 6,
+      gain: 0.5,
+      tones: [
+        [0, 0.5, 587, 587],
+        [0.3, 0.7, 440, 440],
+      ],
+    },
+    candidate: {
+      turn_s: 10,
+      gain: 0.4,
+      tones: [
+        [0, 0.3, 523, 523],
+        [0.36, 0.4, 659, 659],
+      ],
+    },
+    test: {
+      turn_s: 0.5,
+      gain: 0.5,
+      tones: [
+        [0, 0.18, 784, 784],
+        [0.22, 0.22, 1047, 1047],
+      ],
+    },
   };
   const SILENCE_MS = 60_000; // a pause for a phone call; it ends by itself, and at once at a new press
   let context = null;

@@ -55,7 +55,8 @@
     for (const press of presses) {
       const entry = { ...press, painted_at: paintedAt };
       painted.push(entry);
-      if (press.how === "live") toReport.push({ alarm_id: entry.alarm_id, press: entry.press, event_at: entry.event_at, painted_at: paintedAt });
+      if (press.how === "live")
+        toReport.push({ alarm_id: entry.alarm_id, press: entry.press, event_at: entry.event_at, painted_at: paintedAt });
     }
     if (painted.length > KEPT) painted.splice(0, painted.length - KEPT);
     need("painted");
@@ -87,7 +88,9 @@
   });
 
   campus.frame = {
-    need, press, paintedAt,
+    need,
+    press,
+    paintedAt,
     job: (name, fn) => jobs.set(name, fn),
     start: () => setInterval(report, REPORT_MS),
   };

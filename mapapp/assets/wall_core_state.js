@@ -26,8 +26,7 @@
   }
 
   const time = (iso) => (iso ? Date.parse(iso) : 0);
-  // Open, or pressed again after somebody acknowledged it.
-  const demands = (alarm) => alarm.state === "open" || (alarm.state === "acknowledged" && alarm.last_ms > alarm.acknowledged_ms);
+  const demands = (alarm) => alarm.state === "open";
   // "Not sure" can still be answered by somebody else until it expires.
   const waits = (candidate) => candidate.state === "open" || candidate.state === "unsure";
   const rank = (alarm) => RANK[alarm.priority] ?? 3;
@@ -57,7 +56,13 @@
   function keepAlarm(body, how) {
     const known = alarms.get(body.alarm_id) || closed.get(body.alarm_id);
     body.last_ms = time(body.last_at); // read once: a storm sorts a thousand rows in every frame
-    body.acknowledged_ms = time(body.acknowledged_at);
+    // A press after an acknowledgement opens the alarm again and takes the name away; who had it is still worth knowing.
+    body.again =
+      known && body.state === "open"
+        ? known.acknowledged_at
+          ? { acknowledged_by_zh: known.acknowledged_by_zh, acknowledged_by_en: known.acknowledged_by_en }
+          : known.again
+        : null;
     const pressed = body.press > (known ? known.press : 0);
     if (body.state === "closed") {
       alarms.delete(body.alarm_id);
@@ -65,7 +70,7 @@
       if (closed.size > KEPT_CLOSED) closed.delete(closed.keys().next().value);
     } else {
       alarms.set(body.alarm_id, body);
-      if (pressed) say("press", body, { how, isNew: !known, again: Boolean(known && known.acknowledged_at) });
+      if (pressed) say("press", body, { how, isNew: !known });
     }
     if (known && known.state !== body.state) say("moved", body, known.state);
     if (selected && selected.sort === "alarm" && selected.id === body.alarm_id) say("selected");
@@ -136,10 +141,19 @@
   }
 
   campus.state = {
-    on, apply, select, find, demands, waits, rank,
+    on,
+    apply,
+    select,
+    find,
+    demands,
+    waits,
+    rank,
     firstAt: (alarm) => alarm.first_at || alarm.event_at, // event_at is that of the latest press
     rows: inOrder,
-    alarms, candidates, units, commands,
+    alarms,
+    candidates,
+    units,
+    commands,
     open: () => [...alarms.values()].filter(demands),
     roles: () => roles,
     tick: () => tick,

@@ -31,11 +31,13 @@
     return key in messages[lang] ? messages[lang][key] : String(value).replaceAll("_", " ");
   }
 
-  const name = (row, stem) => (row && (lang === "en" ? row[stem + "_en"] || row[stem + "_zh"] : row[stem + "_zh"] || row[stem + "_en"])) || "";
+  const name = (row, stem) =>
+    (row && (lang === "en" ? row[stem + "_en"] || row[stem + "_zh"] : row[stem + "_zh"] || row[stem + "_en"])) || "";
 
   function format(kind, options) {
     const key = kind + lang;
-    formats[key] = formats[key] || new Intl.DateTimeFormat(lang === "zh" ? "zh-CN" : "en-GB", { timeZone: zone, hour12: false, ...options });
+    formats[key] =
+      formats[key] || new Intl.DateTimeFormat(lang === "zh" ? "zh-CN" : "en-GB", { timeZone: zone, hour12: false, ...options });
     return formats[key];
   }
   const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
@@ -45,7 +47,11 @@
   const weekday = (at) => format("weekday", { weekday: "short" }).format(at);
   const day = (at) => isoDay(at) + " " + weekday(at);
   function isoDay(at) {
-    const part = Object.fromEntries(format("day", { year: "numeric", month: "2-digit", day: "2-digit" }).formatToParts(at).map((one) => [one.type, one.value]));
+    const part = Object.fromEntries(
+      format("day", { year: "numeric", month: "2-digit", day: "2-digit" })
+        .formatToParts(at)
+        .map((one) => [one.type, one.value]),
+    );
     return part.year + "-" + part.month + "-" + part.day;
   }
   const dayShort = (at) => isoDay(at).slice(5);
@@ -81,14 +87,25 @@
   }
   const ageOf = (iso) => age(now() - at(iso));
   const metres = (value) =>
-    value === null || value === undefined ? "" : value < 1000 ? t("wall.unit.m", { n: Math.round(value) }) : t("wall.unit.km", { n: (value / 1000).toFixed(1) });
-  const number = (value) => (value === null || value === undefined ? "–" : new Intl.NumberFormat(lang === "zh" ? "zh-CN" : "en-GB").format(value));
+    value === null || value === undefined
+      ? ""
+      : value < 1000
+        ? t("wall.unit.m", { n: Math.round(value) })
+        : t("wall.unit.km", { n: (value / 1000).toFixed(1) });
+  const number = (value) =>
+    value === null || value === undefined ? "–" : new Intl.NumberFormat(lang === "zh" ? "zh-CN" : "en-GB").format(value);
 
   // Elements that were rendered by the server say which key they show; the running age ticks by itself.
   function words(root) {
     root.querySelectorAll("[data-t]").forEach((node) => text(node, t(node.dataset.t)));
-    root.querySelectorAll("[data-zh]").forEach((node) => text(node, lang === "en" ? node.dataset.en || node.dataset.zh : node.dataset.zh || node.dataset.en));
-    for (const [from, to] of [["tTitle", "title"], ["tLabel", "aria-label"], ["tHint", "placeholder"]]) {
+    root
+      .querySelectorAll("[data-zh]")
+      .forEach((node) => text(node, lang === "en" ? node.dataset.en || node.dataset.zh : node.dataset.zh || node.dataset.en));
+    for (const [from, to] of [
+      ["tTitle", "title"],
+      ["tLabel", "aria-label"],
+      ["tHint", "placeholder"],
+    ]) {
       const dashed = from.replace(/[A-Z]/g, (c) => "-" + c.toLowerCase());
       root.querySelectorAll("[data-" + dashed + "]").forEach((node) => attr(node, to, t(node.dataset[from])));
     }
@@ -116,6 +133,24 @@
     lang: () => lang,
     onLang: (fn) => heard.push(fn),
     drift: () => (ahead === null ? 0 : ahead),
-    t, code, name, now, learn, at, hms, hm, day, millis, moment, clock, age, ageOf, metres, number, words, ages, setLang,
+    t,
+    code,
+    name,
+    now,
+    learn,
+    at,
+    hms,
+    hm,
+    day,
+    millis,
+    moment,
+    clock,
+    age,
+    ageOf,
+    metres,
+    number,
+    words,
+    ages,
+    setLang,
   };
 })();

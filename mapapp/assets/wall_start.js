@@ -63,7 +63,11 @@
     node.querySelector('[data-testid="lang-switch"]').addEventListener("click", campus.lang.toggle);
     node.querySelector("#help-open").addEventListener("click", campus.keys.help);
     node.querySelector("#log-out").addEventListener("click", leave);
-    for (const [id, fn] of [["zoom-in", () => campus.map.zoomIn()], ["zoom-out", () => campus.map.zoomOut()], ["zoom-home", () => campus.marks.home()]]) {
+    for (const [id, fn] of [
+      ["zoom-in", () => campus.map.zoomIn()],
+      ["zoom-out", () => campus.map.zoomOut()],
+      ["zoom-home", () => campus.marks.home()],
+    ]) {
       node.querySelector("#" + id).addEventListener("click", () => (campus.operator.acted(), fn()));
     }
     tune();

@@ -37,8 +37,17 @@
 
   function tell(words, kind, next) {
     if (!stack) return;
-    const close = h("button", { class: "icon-button", "aria-label": t("wall.close"), on: { click: () => note.remove() } }, campus.dom.icon("close"));
-    const note = h("div", { class: "toast toast-" + (kind || "info"), role: kind === "error" ? "alert" : "status" }, h("div", {}, h("strong", {}, words), next ? h("span", {}, next) : null), close);
+    const close = h(
+      "button",
+      { class: "icon-button", "aria-label": t("wall.close"), on: { click: () => note.remove() } },
+      campus.dom.icon("close"),
+    );
+    const note = h(
+      "div",
+      { class: "toast toast-" + (kind || "info"), role: kind === "error" ? "alert" : "status" },
+      h("div", {}, h("strong", {}, words), next ? h("span", {}, next) : null),
+      close,
+    );
     stack.prepend(note);
     while (stack.children.length > 4) stack.lastChild.remove();
     setTimeout(() => note.remove(), SHOWN_MS);
@@ -53,7 +62,12 @@
     const answer = await ask("POST", url, body || {});
     running.delete(key);
     if (answer.ok) said && tell(t(said), "ok");
-    else tell((answer.body && answer.body.message) || t("wall.act.refused", { status: answer.status }), "error", answer.body && answer.body.next);
+    else
+      tell(
+        (answer.body && answer.body.message) || t("wall.act.refused", { status: answer.status }),
+        "error",
+        answer.body && answer.body.next,
+      );
     campus.frame.need("actions");
     return answer;
   }
@@ -67,7 +81,13 @@
     acknowledge: (alarm) => act("ack" + alarm.alarm_id, ALARMS + alarm.alarm_id + "/acknowledge"),
     close: (alarm, cause, note) => act("close" + alarm.alarm_id, ALARMS + alarm.alarm_id + "/close", { cause, note }, "wall.act.closed"),
     command: (deviceId, body) => act("command" + deviceId + ":" + body.channel, "/api/v1/devices/" + deviceId + "/command", body),
-    answer: (candidate, answer) => act("answer" + candidate.candidate_id, "/api/v1/candidates/" + candidate.candidate_id + "/answer", { answer }, "candidate.answered." + answer),
+    answer: (candidate, answer) =>
+      act(
+        "answer" + candidate.candidate_id,
+        "/api/v1/candidates/" + candidate.candidate_id + "/answer",
+        { answer },
+        "candidate.answered." + answer,
+      ),
     start: (root) => (stack = root.querySelector("#wall-toasts")),
   };
 })();

@@ -91,7 +91,10 @@
   function sayAloud() {
     sayTimer = null;
     const all = toSay.splice(0);
-    const words = all.length > 3 ? t("wall.say.many", { n: all.length, first: title(all[0]) }) : all.map((alarm) => t("wall.say.one", { what: title(alarm) })).join(" ");
+    const words =
+      all.length > 3
+        ? t("wall.say.many", { n: all.length, first: title(all[0]) })
+        : all.map((alarm) => t("wall.say.one", { what: title(alarm) })).join(" ");
     text(root.querySelector("#wall-say"), words);
   }
 
@@ -152,7 +155,13 @@
 
   function onMoved(alarm) {
     const chosen = state.selected();
-    if (alarm.state === "closed" && chosen && chosen.sort === "alarm" && chosen.id === alarm.alarm_id && !document.querySelector("#close-dialog[open]")) {
+    if (
+      alarm.state === "closed" &&
+      chosen &&
+      chosen.sort === "alarm" &&
+      chosen.id === alarm.alarm_id &&
+      !document.querySelector("#close-dialog[open]")
+    ) {
       // The next one waits no longer; the closed one stays readable when there is none.
       if (state.open().length) {
         state.select(null, "auto");
@@ -163,13 +172,16 @@
 
   state.on("press", onPress);
   state.on("moved", onMoved);
-  state.on("found", () => campus.frame.need("queue", "markers"));
+  state.on("found", (one) => root && text(root.querySelector("#wall-say"), t("wall.say.candidate", { where: name(one, "school") })));
   for (const topic of ["alarms", "candidates"]) state.on(topic, () => (sound(), campus.frame.need("title", "jump")));
   state.on("select", () => campus.frame.need("jump"));
   state.on("snapshot", () => openFirst(false));
-  campus.frame.job("title", () => root && paintTitle());
+  campus.frame.job("title", () => root && campus.me.may("alarm.view") && paintTitle());
   campus.frame.job("jump", paintJump);
-  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, (event) => event.isTrusted && root && kind === "pointerdown" && campus.operator.acted(), { passive: true });
+  for (const kind of ["pointerdown", "keydown"])
+    document.addEventListener(kind, (event) => event.isTrusted && root && kind === "pointerdown" && campus.operator.acted(), {
+      passive: true,
+    });
 
   campus.attend = {
     jump,

@@ -26,7 +26,12 @@
       sees: h("span", { class: "tile-sees" }),
     };
     const node = h("figure", { class: "tile", "data-testid": "linked-camera", "data-camera-id": camera.camera_id, tabindex: "0" });
-    node.append(image, parts.dead, h("div", { class: "tile-top" }, parts.sees, parts.badge), h("figcaption", {}, parts.name, h("span", { class: "tile-line" }, parts.sub, parts.age)));
+    node.append(
+      image,
+      parts.dead,
+      h("div", { class: "tile-top" }, parts.sees, parts.badge),
+      h("figcaption", {}, parts.name, h("span", { class: "tile-line" }, parts.sub, parts.age)),
+    );
     const tile = { node, parts, camera, isSeen: false, isBusy: false, dueAt: 0, frameAt: null, url: null, reason: "" };
     node.addEventListener("click", () => node.classList.toggle("tile-large"));
     watcher.observe(node);
@@ -44,7 +49,11 @@
     running += 1;
     const started = performance.now();
     try {
-      const answer = await fetch("/live/frame/" + tile.camera.camera_id, { credentials: "same-origin", cache: "no-store", signal: AbortSignal.timeout(5000) });
+      const answer = await fetch("/live/frame/" + tile.camera.camera_id, {
+        credentials: "same-origin",
+        cache: "no-store",
+        signal: AbortSignal.timeout(5000),
+      });
       if (answer.ok && (answer.headers.get("content-type") || "").startsWith("image/")) {
         const blob = await answer.blob();
         const url = URL.createObjectURL(blob);
@@ -79,17 +88,32 @@
     const old = tile.frameAt === null ? null : performance.now() - tile.frameAt;
     const isDown = ["lost", "frozen", "covered"].includes(camera.state);
     const isHeld = camera.has_picture !== false;
-    const level = old === null ? (isDown || tile.reason || !isHeld ? "dead" : "waiting") : old > OLD_MS ? "old" : old < LIVE_MS ? "live" : "late";
+    const level =
+      old === null ? (isDown || tile.reason || !isHeld ? "dead" : "waiting") : old > OLD_MS ? "old" : old < LIVE_MS ? "live" : "late";
     attr(node, "data-level", level);
     attr(node, "data-age-s", old === null ? "" : (old / 1000).toFixed(1));
     attr(node, "data-state", camera.state);
     text(parts.name, name(camera, "name") || name(camera, "camera"));
-    text(parts.sub, [metres(camera.distance_m), camera.state === "ok" ? "" : code("state.camera", camera.state)].filter(Boolean).join(" · "));
+    text(
+      parts.sub,
+      [metres(camera.distance_m), camera.state === "ok" ? "" : code("state.camera", camera.state)].filter(Boolean).join(" · "),
+    );
     text(parts.age, old === null ? "" : age(old));
     text(parts.badge, level === "live" ? t("camera.live") : level === "late" ? t("camera.late") : level === "old" ? t("camera.old") : "");
     text(parts.sees, camera.sees ? t("camera.sees") : "");
     const [title, why] = parts.dead.querySelectorAll("strong, span");
-    text(title, level === "old" ? t("camera.old_since", { age: age(old) }) : isDown ? code("state.camera", camera.state) : level === "waiting" ? t("camera.waiting") : isHeld ? t("camera.no_picture") : t("camera.not_held"));
+    text(
+      title,
+      level === "old"
+        ? t("camera.old_since", { age: age(old) })
+        : isDown
+          ? code("state.camera", camera.state)
+          : level === "waiting"
+            ? t("camera.waiting")
+            : isHeld
+              ? t("camera.no_picture")
+              : t("camera.not_held"),
+    );
     const since = camera.seen_at ? t("camera.seen", { age: campus.text.ageOf(camera.seen_at) }) : t("camera.never_seen");
     text(why, level === "waiting" ? "" : [code("state.reason", camera.state_reason), isHeld ? tile.reason : "", since].filter(Boolean)[0]);
     attr(parts.image, "alt", t("camera.alt", { name: name(camera, "name") }));
@@ -112,15 +136,18 @@
       tiles.forEach(drop);
       tiles.clear();
       holder = into;
-      watcher = new IntersectionObserver((entries) => {
-        for (const entry of entries) {
-          const tile = tiles.get(entry.target.dataset.cameraId);
-          if (tile) tile.isSeen = entry.isIntersecting;
-        }
-      }, { threshold: 0.2 });
+      watcher = new IntersectionObserver(
+        (entries) => {
+          for (const entry of entries) {
+            const tile = tiles.get(entry.target.dataset.cameraId);
+            if (tile) tile.isSeen = entry.isIntersecting;
+          }
+        },
+        { threshold: 0.2 },
+      );
     }
     const wanted = new Set(cameras.map((camera) => String(camera.camera_id)));
-    for (const [id, tile] of tiles) if (!wanted.has(id)) drop(tile), tiles.delete(id);
+    for (const [id, tile] of tiles) if (!wanted.has(id)) (drop(tile), tiles.delete(id));
     cameras.forEach((camera, index) => {
       const id = String(camera.camera_id);
       let tile = tiles.get(id);

@@ -19,17 +19,42 @@
     }
   }
 
-  const line = (key, isGood) => h("li", { class: isGood === undefined ? "check" : isGood ? "check check-good" : "check check-bad" }, icon(isGood === undefined ? "clock" : isGood ? "check" : "warn"), h("div", {}, h("strong", {}, t("duty." + key)), h("span", { class: "sub" }, t("duty." + key + (isGood === undefined ? ".what" : isGood ? ".good" : ".bad")))));
+  const line = (key, isGood) =>
+    h(
+      "li",
+      { class: isGood === undefined ? "check" : isGood ? "check check-good" : "check check-bad" },
+      icon(isGood === undefined ? "clock" : isGood ? "check" : "warn"),
+      h(
+        "div",
+        {},
+        h("strong", {}, t("duty." + key)),
+        h("span", { class: "sub" }, t("duty." + key + (isGood === undefined ? ".what" : isGood ? ".good" : ".bad"))),
+      ),
+    );
 
   function paintDialog() {
     const dialog = root.querySelector("#duty-dialog");
     const isRun = proof.sound !== undefined;
-    const form = h("form", { method: "dialog" },
+    const form = h(
+      "form",
+      { method: "dialog" },
       h("h2", {}, t("duty.title")),
       h("p", { class: "sub" }, t("duty.why")),
       h("ul", { class: "checks" }, line("sound", proof.sound), line("stream", proof.stream), line("awake", proof.awake)),
       isRun && proof.sound ? h("p", { class: "sub" }, t("duty.heard")) : null,
-      h("div", { class: "dialog-actions" }, h("button", { type: "button", class: isRun ? "act" : "act act-close", "data-testid": "duty-check", on: { click: check } }, icon("sound"), t(isRun ? "duty.again" : "duty.check")), isRun ? h("button", { value: "ok", class: "act act-close", "data-testid": "duty-start" }, t("duty.start")) : h("button", { value: "later", class: "act act-quiet" }, t("duty.later"))),
+      h(
+        "div",
+        { class: "dialog-actions" },
+        h(
+          "button",
+          { type: "button", class: isRun ? "act" : "act act-close", "data-testid": "duty-check", on: { click: check } },
+          icon("sound"),
+          t(isRun ? "duty.again" : "duty.check"),
+        ),
+        isRun
+          ? h("button", { value: "ok", class: "act act-close", "data-testid": "duty-start" }, t("duty.start"))
+          : h("button", { value: "later", class: "act act-quiet" }, t("duty.later")),
+      ),
     );
     fill(dialog, form);
   }
@@ -72,8 +97,9 @@
   campus.duty = {
     open,
     start(node) {
-      root = node;
+      root = campus.me.may("alarm.view") ? node : null;
       proof = {};
+      if (!root) return;
       node.querySelector("#sound-state").addEventListener("click", onSound);
       node.querySelector("#sound-blocked button").addEventListener("click", open);
       campus.sound.probe();

@@ -36,7 +36,7 @@
   }
 
   function paint() {
-    if (!root) return;
+    if (!root || !root.querySelector("#history-bars")) return;
     isOld = false;
     drawnAt = performance.now();
     const holder = root.querySelector("#history-bars");
@@ -55,7 +55,14 @@
     fill(holder, box);
     const all = buckets.reduce((count, bucket) => count + total(bucket), 0);
     const busiest = buckets.reduce((best, bucket) => (total(bucket) > total(best) ? bucket : best), buckets[0]);
-    const words = all ? t("history.sum", { n: number(all), from: hm(at(busiest.at)), until: hm(at(busiest.at) + data.step_s * 1000), most: number(total(busiest)) }) : t("history.none");
+    const words = all
+      ? t("history.sum", {
+          n: number(all),
+          from: hm(at(busiest.at)),
+          until: hm(at(busiest.at) + data.step_s * 1000),
+          most: number(total(busiest)),
+        })
+      : t("history.none");
     text(sum, words);
     attr(box, "aria-label", t("history.title") + ". " + words);
     hours(buckets);
@@ -80,7 +87,10 @@
     const bucket = data.buckets[index];
     const tip = root.querySelector("#history-tip");
     if (!bucket) return;
-    const parts = [...ORDER].reverse().filter((priority) => bucket[priority]).map((priority) => code("alarm.priority", priority) + " " + number(bucket[priority]));
+    const parts = [...ORDER]
+      .reverse()
+      .filter((priority) => bucket[priority])
+      .map((priority) => code("alarm.priority", priority) + " " + number(bucket[priority]));
     text(tip, hm(at(bucket.at)) + "–" + hm(at(bucket.at) + data.step_s * 1000) + " · " + (parts.join(" · ") || t("history.nothing")));
     tip.hidden = false;
     tip.style.left = Math.min(92, Math.max(4, (100 * (index + 0.5)) / data.buckets.length)) + "%";
@@ -99,7 +109,7 @@
   }
 
   function run() {
-    if (!root || document.hidden) return;
+    if (!root || !campus.me.may("alarm.view") || document.hidden) return;
     if (performance.now() - askedAt > REFRESH_MS) load();
     if (isOld && performance.now() - drawnAt > REDRAW_MS) campus.frame.need("history");
   }

@@ -6,7 +6,19 @@
   const { t, code, name } = campus.text;
   const state = campus.state;
   const CAUSES = ["real", "false", "accidental", "test", "drill", "fault"];
-  const KEYS = [["A", "ack"], ["C", "close"], ["↑ ↓", "select"], ["Enter", "show"], ["J", "jump"], ["S", "search"], ["M", "silence"], ["H", "home"], ["L", "other_lang"], ["?", "help"], ["Esc", "back"]];
+  const KEYS = [
+    ["A", "ack"],
+    ["C", "close"],
+    ["↑ ↓", "select"],
+    ["Enter", "show"],
+    ["J", "jump"],
+    ["S", "search"],
+    ["M", "silence"],
+    ["H", "home"],
+    ["L", "other_lang"],
+    ["?", "help"],
+    ["Esc", "back"],
+  ];
   let root = null;
 
   function alarm() {
@@ -18,15 +30,33 @@
     open(row) {
       const dialog = root.querySelector("#close-dialog");
       const causes = CAUSES.map((cause, index) =>
-        h("label", { class: "cause" }, h("input", { type: "radio", name: "cause", value: cause, required: true }), h("span", {}, code("alarm.cause", cause), h("span", { class: "sub" }, t("alarm.cause_means." + cause))), h("kbd", {}, index + 1)),
+        h(
+          "label",
+          { class: "cause" },
+          h("input", { type: "radio", name: "cause", value: cause, required: true }),
+          h("span", {}, code("alarm.cause", cause), h("span", { class: "sub" }, t("alarm.cause_means." + cause))),
+          h("kbd", {}, index + 1),
+        ),
       );
       const note = h("textarea", { rows: 3, maxlength: 1000, name: "note", placeholder: t("close.note_hint") });
-      const form = h("form", { method: "dialog" },
+      const form = h(
+        "form",
+        { method: "dialog" },
         h("h2", {}, t("close.title")),
         h("p", { class: "sub" }, [campus.queue.titleOf(row), name(row, "place")].filter(Boolean).join(" · ")),
         h("fieldset", {}, h("legend", {}, t("close.cause")), ...causes),
         h("label", { class: "note" }, h("span", {}, t("close.note")), note),
-        h("div", { class: "dialog-actions" }, h("button", { type: "button", class: "act act-quiet", on: { click: () => dialog.close() } }, t("close.cancel"), h("kbd", {}, "Esc")), h("button", { type: "submit", class: "act act-close", "data-testid": "close-submit" }, t("close.submit"), h("kbd", {}, "Enter"))),
+        h(
+          "div",
+          { class: "dialog-actions" },
+          h(
+            "button",
+            { type: "button", class: "act act-quiet", on: { click: () => dialog.close() } },
+            t("close.cancel"),
+            h("kbd", {}, "Esc"),
+          ),
+          h("button", { type: "submit", class: "act act-close", "data-testid": "close-submit" }, t("close.submit"), h("kbd", {}, "Enter")),
+        ),
       );
       const choose = () => form.querySelectorAll(".cause").forEach((one) => one.classList.toggle("is-chosen", one.firstChild.checked));
       form.addEventListener("change", choose);
@@ -55,15 +85,36 @@
   function help() {
     const dialog = root.querySelector("#help-dialog");
     keyed(dialog, campus.text.lang(), () => [
-      h("form", { method: "dialog" },
+      h(
+        "form",
+        { method: "dialog" },
         h("h2", {}, t("help.title")),
-        h("dl", { class: "keys" }, ...KEYS.flatMap(([key, act]) => [h("dt", {}, ...key.split(" ").map((one) => h("kbd", {}, one))), h("dd", {}, t("help.key." + act))])),
+        h(
+          "dl",
+          { class: "keys" },
+          ...KEYS.flatMap(([key, act]) => [
+            h("dt", {}, ...key.split(" ").map((one) => h("kbd", {}, one))),
+            h("dd", {}, t("help.key." + act)),
+          ]),
+        ),
         h("h3", {}, t("help.order")),
         h("p", {}, t("wall.queue.order")),
         h("h3", {}, t("help.signs")),
-        h("ul", { class: "signs" }, ...["critical", "high", "attention", "candidate"].map((sign) => h("li", { class: "sign-" + sign }, campus.dom.shape(sign), sign === "candidate" ? t("candidate.title") : code("alarm.priority", sign)))),
+        h(
+          "ul",
+          { class: "signs" },
+          ...["critical", "high", "attention", "candidate"].map((sign) =>
+            h(
+              "li",
+              { class: "sign-" + sign },
+              campus.dom.shape(sign),
+              sign === "candidate" ? t("candidate.title") : code("alarm.priority", sign),
+            ),
+          ),
+        ),
         h("p", { class: "sub" }, t("help.ages")),
-        h("div", { class: "dialog-actions" }, h("button", { class: "act", value: "ok" }, t("wall.close"), h("kbd", {}, "Esc")))),
+        h("div", { class: "dialog-actions" }, h("button", { class: "act", value: "ok" }, t("wall.close"), h("kbd", {}, "Esc"))),
+      ),
     ]);
     if (!dialog.open) dialog.showModal();
   }
@@ -79,8 +130,8 @@
     a: () => alarm() && state.demands(alarm()) && campus.me.may("alarm.acknowledge") && campus.act.acknowledge(alarm()),
     c: askClose,
     j: () => campus.attend.jump(),
-    s: () => root.querySelector('[data-testid="search"]').focus(),
-    m: () => campus.sound.silence(),
+    s: () => root.querySelector('[data-testid="search"]')?.focus(),
+    m: () => campus.me.may("alarm.view") && campus.sound.silence(),
     h: () => (campus.operator.acted(), campus.marks.home()),
     l: () => campus.lang.toggle(),
     "?": help,

@@ -19,9 +19,25 @@
     const tooFar = layer.min_zoom > Math.round(zoom);
     const signs = layer.signs.map((sign) => h("li", {}, swatch(sign), h("span", {}, t(sign.key))));
     const control = layer.switch
-      ? h("button", { class: "switch", role: "switch", "aria-checked": isOn ? "true" : "false", "data-layer": layer.id, on: { click: () => toggle(layer.id) } }, h("span", { class: "switch-dot" }), h("span", {}, t(layer.title)))
+      ? h(
+          "button",
+          {
+            class: "switch",
+            role: "switch",
+            "aria-checked": isOn ? "true" : "false",
+            "data-layer": layer.id,
+            on: { click: () => toggle(layer.id) },
+          },
+          h("span", { class: "switch-dot" }),
+          h("span", {}, t(layer.title)),
+        )
       : h("span", { class: "switch switch-fixed" }, t(layer.title));
-    return h("li", { class: "legend-layer" }, h("div", { class: "legend-line" }, control, isOn && tooFar ? h("span", { class: "sub" }, t("legend.closer")) : null), h("ul", { class: "legend-signs" }, ...signs));
+    return h(
+      "li",
+      { class: "legend-layer" },
+      h("div", { class: "legend-line" }, control, isOn && tooFar ? h("span", { class: "sub" }, t("legend.closer")) : null),
+      h("ul", { class: "legend-signs" }, ...signs),
+    );
   }
 
   function toggle(id) {
@@ -30,7 +46,12 @@
     campus.frame.need("legend");
   }
 
-  const own = [["critical", "legend.critical"], ["high", "legend.high"], ["attention", "legend.attention"], ["candidate", "legend.candidate"]];
+  const own = [
+    ["critical", "legend.critical"],
+    ["high", "legend.high"],
+    ["attention", "legend.attention"],
+    ["candidate", "legend.candidate"],
+  ];
 
   function paint() {
     if (!root || !campus.layers || !campus.layers.legend) return;
@@ -38,7 +59,17 @@
     const list = campus.layers.legend();
     const may = own.filter(([sign]) => sign !== "candidate" || campus.me.may("candidate.view"));
     const short = root.querySelector("#legend-short");
-    fill(short, ...may.map(([sign, key]) => h("span", { class: "legend-chip sign-" + sign }, campus.dom.shape(sign), t(key))), ...list.filter((layer) => layer.id === "schools").flatMap((layer) => layer.signs.filter((sign) => !sign.key.endsWith(".alarm")).map((sign) => h("span", { class: "legend-chip" }, swatch(sign), t(sign.key)))));
+    fill(
+      short,
+      ...may.map(([sign, key]) => h("span", { class: "legend-chip sign-" + sign }, campus.dom.shape(sign), t(key))),
+      ...list
+        .filter((layer) => layer.id === "schools")
+        .flatMap((layer) =>
+          layer.signs
+            .filter((sign) => !sign.key.endsWith(".alarm"))
+            .map((sign) => h("span", { class: "legend-chip" }, swatch(sign), t(sign.key))),
+        ),
+    );
     const full = root.querySelector("#legend-full");
     full.hidden = !isOpen;
     attr(root.querySelector("#legend-toggle"), "aria-expanded", isOpen ? "true" : "false");

@@ -21,7 +21,11 @@
     const { sort, row } = item;
     const sign = sort === "candidate" ? "candidate" : row.priority;
     const node = h("div", { class: "pin pin-" + sign });
-    node.append(h("span", { class: "pin-ring" }), h("span", { class: "pin-ring pin-ring-late" }), h("span", { class: "pin-core" }, shape(sign)));
+    node.append(
+      h("span", { class: "pin-ring" }),
+      h("span", { class: "pin-ring pin-ring-late" }),
+      h("span", { class: "pin-core" }, shape(sign)),
+    );
     node.append(h("span", { class: "pin-label" }));
     return node;
   }
@@ -52,7 +56,8 @@
     if (entry.row === row && entry.isSelected === isSelected && entry.isLabelled === isLabelled && entry.lang === lang) return;
     Object.assign(entry, { row, isSelected, isLabelled, lang });
     const demands = sort === "alarm" ? state.demands(row) : true;
-    const label = isSelected || isLabelled ? [name(row, "school") || t("alarm.unassigned"), name(row, "place")].filter(Boolean).join(" · ") : "";
+    const label =
+      isSelected || isLabelled ? [name(row, "school") || t("alarm.unassigned"), name(row, "place")].filter(Boolean).join(" · ") : "";
     const { node, marker } = entry;
     node.dataset.demands = demands ? "1" : "0";
     node.dataset.selected = isSelected ? "1" : "0";
@@ -83,14 +88,21 @@
       } else {
         keepPlain.add(item.key);
         if (!plain.has(item.key)) {
-          const disc = L.circleMarker(spot, { renderer: canvas, radius: 7, weight: 2, color: "#fff", fillColor: COLOURS[item.row.priority] || COLOURS.candidate, fillOpacity: 1 });
+          const disc = L.circleMarker(spot, {
+            renderer: canvas,
+            radius: 7,
+            weight: 2,
+            color: "#fff",
+            fillColor: COLOURS[item.row.priority] || COLOURS.candidate,
+            fillOpacity: 1,
+          });
           disc.on("click", () => state.select({ sort: item.sort, id: Number(item.key.slice(1)) }, "operator"));
           plain.set(item.key, disc.addTo(map));
         }
       }
     });
-    for (const [key, entry] of strong) if (!keepStrong.has(key)) entry.marker.remove(), strong.delete(key);
-    for (const [key, disc] of plain) if (!keepPlain.has(key)) disc.remove(), plain.delete(key);
+    for (const [key, entry] of strong) if (!keepStrong.has(key)) (entry.marker.remove(), strong.delete(key));
+    for (const [key, disc] of plain) if (!keepPlain.has(key)) (disc.remove(), plain.delete(key));
     map.getContainer().classList.toggle("is-storm", demanding > STRONG / 4);
   }
 
@@ -105,7 +117,10 @@
     const wide = box.width > 900;
     return {
       paddingTopLeft: [wide && queue ? queue.right - box.left + 24 : 16, bar && wide ? bar.bottom - box.top + 24 : 16],
-      paddingBottomRight: [wide && detail && !document.querySelector("#wall-detail").hidden ? box.right - detail.left + 24 : 16, wide && strip ? box.bottom - strip.top + 24 : 16],
+      paddingBottomRight: [
+        wide && detail && !document.querySelector("#wall-detail").hidden ? box.right - detail.left + 24 : 16,
+        wide && strip ? box.bottom - strip.top + 24 : 16,
+      ],
     };
   }
 
@@ -142,15 +157,42 @@
       const outline = camera.view ? L.GeoJSON.coordsToLatLngs(camera.view.coordinates[0]) : camera.sees ? wedge(camera) : null;
       const isUp = camera.state === "ok" || camera.state === "unknown";
       if (outline) {
-        links.addLayer(L.polygon(outline, { pane: "links", interactive: false, weight: 1.5, dashArray: isUp ? null : "3 5", color: isUp ? "#2dd4a7" : "#8aa0bf", fillOpacity: isUp ? 0.16 : 0.04 }));
+        links.addLayer(
+          L.polygon(outline, {
+            pane: "links",
+            interactive: false,
+            weight: 1.5,
+            dashArray: isUp ? null : "3 5",
+            color: isUp ? "#2dd4a7" : "#8aa0bf",
+            fillOpacity: isUp ? 0.16 : 0.04,
+          }),
+        );
       }
       if (Number.isFinite(camera.lat)) {
-        links.addLayer(L.circleMarker([camera.lat, camera.lon], { pane: "links", interactive: false, radius: 4, weight: 2, color: "#0b1220", fillColor: isUp ? "#2dd4a7" : "#8aa0bf", fillOpacity: 1 }));
+        links.addLayer(
+          L.circleMarker([camera.lat, camera.lon], {
+            pane: "links",
+            interactive: false,
+            radius: 4,
+            weight: 2,
+            color: "#0b1220",
+            fillColor: isUp ? "#2dd4a7" : "#8aa0bf",
+            fillOpacity: 1,
+          }),
+        );
       }
     }
     (near || []).slice(0, 3).forEach((unit, index) => {
       if (!Number.isFinite(unit.lat)) return;
-      const line = L.polyline([spot, [unit.lat, unit.lon]], { pane: "links", interactive: false, weight: index ? 1.5 : 3, opacity: index ? 0.5 : 0.95, dashArray: "2 8", lineCap: "round", color: "#a78bfa" });
+      const line = L.polyline([spot, [unit.lat, unit.lon]], {
+        pane: "links",
+        interactive: false,
+        weight: index ? 1.5 : 3,
+        opacity: index ? 0.5 : 0.95,
+        dashArray: "2 8",
+        lineCap: "round",
+        color: "#a78bfa",
+      });
       links.addLayer(line);
       if (index) return;
       const words = [name(unit, "name") || unit.code, metres(unit.distance_m), t("detail.straight")].join(" · ");
@@ -168,7 +210,12 @@
     map = leaflet;
     strong.clear();
     plain.clear();
-    for (const [pane, z] of [["links", 580], ["alarms-plain", 640], ["alarms", 660]]) if (!map.getPane(pane)) map.createPane(pane).style.zIndex = z;
+    for (const [pane, z] of [
+      ["links", 580],
+      ["alarms-plain", 640],
+      ["alarms", 660],
+    ])
+      if (!map.getPane(pane)) map.createPane(pane).style.zIndex = z;
     canvas = L.canvas({ pane: "alarms-plain" });
     links = L.layerGroup().addTo(map);
     map.on("dragstart", () => campus.operator.acted());

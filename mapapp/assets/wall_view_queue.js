@@ -16,6 +16,7 @@
   let anchor = null;
 
   function measure() {
+    if (!list) return;
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     step = (ROW_REM + GAP_REM) * rem;
     height = list.clientHeight || height;
@@ -39,7 +40,12 @@
       "div",
       { class: "row", role: "option", "data-testid": item.sort === "alarm" ? "alarm-row" : "candidate-row", id: "row-" + item.key },
       sign,
-      h("div", { class: "row-main" }, h("div", { class: "row-top" }, parts.title, parts.clock), h("div", { class: "row-bottom" }, parts.place, parts.badges, parts.who)),
+      h(
+        "div",
+        { class: "row-main" },
+        h("div", { class: "row-top" }, parts.title, parts.clock),
+        h("div", { class: "row-bottom" }, parts.place, parts.badges, parts.who),
+      ),
     );
     node.addEventListener("click", () => pick(item.key));
     space.append(node);
@@ -70,8 +76,14 @@
     if (alarm.demo) badges.push(badge("demo", t("alarm.demo")));
     if (alarm.is_while_down) badges.push(badge("note", t("alarm.while_down")));
     fill(parts.badges, ...badges);
-    const by = name(alarm, "acknowledged_by");
-    text(parts.who, alarm.acknowledged_at ? (demands ? t("alarm.again_after", { who: by }) : t("alarm.with", { who: by })) : "");
+    text(
+      parts.who,
+      demands
+        ? alarm.again
+          ? t("alarm.again_after", { who: name(alarm.again, "acknowledged_by") })
+          : ""
+        : t("alarm.with", { who: name(alarm, "acknowledged_by") }),
+    );
     fill(parts.sign, shape(alarm.priority, code("alarm.priority", alarm.priority)));
   }
 
@@ -175,6 +187,7 @@
   }
 
   function move(by) {
+    if (!list) return;
     const items = state.rows();
     if (!items.length) return;
     const selected = state.selected();
@@ -189,6 +202,7 @@
   }
 
   function explain(lastProofAt, lastAlarmAt) {
+    if (!list) return;
     fill(
       empty,
       shape("ok"),
@@ -206,6 +220,8 @@
 
   function start(root) {
     drawn.clear();
+    list = null;
+    if (!root.querySelector("#queue-list")) return; // somebody who sees no alarms
     list = root.querySelector("#queue-list");
     head = root.querySelector("#queue-counts");
     more = root.querySelector("#queue-more");
@@ -223,7 +239,7 @@
 
   campus.frame.job("queue", paint);
   for (const topic of ["alarms", "candidates", "select"]) state.on(topic, () => campus.frame.need("queue"));
-  window.addEventListener("resize", () => list && measure());
+  window.addEventListener("resize", measure);
 
   campus.queue = { start, tick, move, explain, titleOf, badge };
 })();

@@ -53,7 +53,7 @@
   // Gives whether a card was there to close.
   function close() {
     const card = root.querySelector("#wall-card");
-    if (card.hidden) return false;
+    if (!card || card.hidden) return false;
     card.hidden = true;
     delete root.dataset.school;
     return true;
@@ -62,22 +62,32 @@
   document.addEventListener("campus:select", (event) => {
     if (!root || !root.isConnected) return;
     campus.operator.acted();
-    if (event.detail.kind === "school") open(event.detail.id);
+    if (event.detail.kind === "school" && input) open(event.detail.id);
   });
 
   function again() {
-    if (!root || !root.isConnected) return;
+    if (!input || !root.isConnected) return;
     if (root.dataset.school) open(Number(root.dataset.school));
     window.dash_clientside.set_props("wall-search-lang", { data: campus.text.lang() });
   }
 
   campus.school = {
-    open, close, again,
+    open,
+    close,
+    again,
     start(node) {
       root = node;
       input = node.querySelector("#wall-search");
+      if (!input) return;
       // Dash's input takes none of these from the layout.
-      for (const [name, value] of [["data-testid", "search"], ["role", "combobox"], ["aria-controls", "wall-results"], ["data-t-hint", "wall.search"], ["data-t-label", "wall.search"]]) input.setAttribute(name, value);
+      for (const [name, value] of [
+        ["data-testid", "search"],
+        ["role", "combobox"],
+        ["aria-controls", "wall-results"],
+        ["data-t-hint", "wall.search"],
+        ["data-t-label", "wall.search"],
+      ])
+        input.setAttribute(name, value);
       results = node.querySelector("#wall-results");
       input.addEventListener("keydown", onKey);
       input.addEventListener("focus", () => (results.hidden = false));
@@ -89,7 +99,7 @@
       }).observe(results, { childList: true });
       results.addEventListener("pointerdown", (event) => {
         const item = event.target.closest(".result");
-        if (item) event.preventDefault(), choose(item);
+        if (item) (event.preventDefault(), choose(item));
       });
       input.addEventListener("blur", () => setTimeout(() => (results.hidden = document.activeElement !== input), 150));
       node.querySelector("#wall-card-close").addEventListener("click", close);

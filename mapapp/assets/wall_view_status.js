@@ -30,15 +30,40 @@
     const open = state.open().length;
     kpi("open", number(open), "", open ? "critical" : "ok");
     if (summary) {
-      kpi("ack", summary.median_ack_ms === null ? "–" : age(summary.median_ack_ms), summary.acknowledged ? t("wall.kpi.of_n", { n: number(summary.acknowledged) }) : "");
+      kpi(
+        "ack",
+        summary.median_ack_ms === null ? "–" : age(summary.median_ack_ms),
+        summary.acknowledged ? t("wall.kpi.of_n", { n: number(summary.acknowledged) }) : "",
+      );
     }
     if (tick) {
-      kpi("schools", number(tick.schools_online), "/ " + number(tick.schools_total), tick.schools_online < tick.schools_total * 0.9 ? "attention" : "plain");
-      kpi("devices", percent(tick.devices_up, tick.devices_total), "", tick.devices_total && tick.devices_up < tick.devices_total * 0.9 ? "attention" : "plain");
+      kpi(
+        "schools",
+        number(tick.schools_online),
+        "/ " + number(tick.schools_total),
+        tick.schools_online < tick.schools_total * 0.9 ? "attention" : "plain",
+      );
+      kpi(
+        "devices",
+        percent(tick.devices_up, tick.devices_total),
+        "",
+        tick.devices_total && tick.devices_up < tick.devices_total * 0.9 ? "attention" : "plain",
+      );
       const unknown = tick.cameras_unknown ?? (summary && summary.cameras_unknown);
-      kpi("cameras", number(tick.cameras_ok), "/ " + number(tick.cameras_total), "plain", unknown ? "· " + t("wall.kpi.unknown", { n: number(unknown) }) : "");
+      kpi(
+        "cameras",
+        number(tick.cameras_ok),
+        "/ " + number(tick.cameras_total),
+        "plain",
+        unknown ? "· " + t("wall.kpi.unknown", { n: number(unknown) }) : "",
+      );
     }
-    kpi("delay", delayMs === null || live.state !== "open" ? "–" : t("wall.age.ms", { n: Math.round(delayMs) }), "", delayMs > 1000 ? "attention" : "ok");
+    kpi(
+      "delay",
+      delayMs === null || live.state !== "open" ? "–" : t("wall.age.ms", { n: Math.round(delayMs) }),
+      "",
+      delayMs > 1000 ? "attention" : "ok",
+    );
     paintLive();
     paintWarnings(tick);
   }
@@ -49,6 +74,7 @@
     text(node.querySelector(".live-word"), t("wall.live." + live.state));
     const lost = root.querySelector("#wall-lost");
     lost.hidden = live.state !== "lost" && !isSilent();
+    lostAge(lost, dataAge());
     root.classList.toggle("is-lost", !lost.hidden);
   }
 
@@ -70,22 +96,37 @@
     kpi("age", old === null ? "–" : age(old), "", old === null ? "plain" : old > STALE_MS ? "critical" : old > OLD_MS ? "attention" : "ok");
     const lost = root.querySelector("#wall-lost");
     if (isSilent() && lost.hidden) campus.frame.need("status");
+    lostAge(lost, old);
+  }
+
+  function lostAge(lost, old) {
     if (!lost.hidden) text(lost.querySelector(".lost-age"), t("wall.lost.age", { age: age(old === null ? Infinity : old) }));
   }
 
   function warning(kind, words, next) {
-    return h("li", { class: "warning warning-" + kind }, icon("warn"), h("div", {}, h("strong", {}, words), next ? h("span", {}, next) : null));
+    return h(
+      "li",
+      { class: "warning warning-" + kind },
+      icon("warn"),
+      h("div", {}, h("strong", {}, words), next ? h("span", {}, next) : null),
+    );
   }
 
   function paintWarnings(tick) {
     const found = [];
     for (const role of state.roles()) {
-      if (role.up === false) found.push(warning("critical", t("state.role_down", { role: code("state.role", role.role) }), t("state.role_down_next." + role.role)));
+      if (role.up === false)
+        found.push(
+          warning("critical", t("state.role_down", { role: code("state.role", role.role) }), t("state.role_down_next." + role.role)),
+        );
     }
     const drift = campus.text.drift();
-    if (Math.abs(drift) > 2000) found.push(warning("attention", t("wall.warn.clock", { age: age(Math.abs(drift)) }), t("wall.warn.clock_next")));
-    if (tick && tick.unassigned) found.push(warning("attention", t("wall.warn.unassigned", { n: number(tick.unassigned) }), t("wall.warn.unassigned_next")));
-    if (tick && tick.dead_letters && campus.me.may("deadletter.view")) found.push(warning("attention", t("wall.warn.dead", { n: number(tick.dead_letters) }), t("wall.warn.dead_next")));
+    if (Math.abs(drift) > 2000)
+      found.push(warning("attention", t("wall.warn.clock", { age: age(Math.abs(drift)) }), t("wall.warn.clock_next")));
+    if (tick && tick.unassigned)
+      found.push(warning("attention", t("wall.warn.unassigned", { n: number(tick.unassigned) }), t("wall.warn.unassigned_next")));
+    if (tick && tick.dead_letters && campus.me.may("deadletter.view"))
+      found.push(warning("attention", t("wall.warn.dead", { n: number(tick.dead_letters) }), t("wall.warn.dead_next")));
     const list = root.querySelector("#wall-warnings");
     const mark = campus.text.lang() + found.map((node) => node.textContent).join("|");
     if (list.dataset.mark !== mark) {

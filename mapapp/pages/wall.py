@@ -42,7 +42,7 @@ def layout() -> Component:
     """The page, for whoever asks."""
     visit = guard.visit()
     person = visit.person
-    bounds = _bounds(visit)
+    bounds, has_alarms = _bounds(visit), person.may("alarm.view")
     others = [
         (page.path, page.title_key)
         for page in sorted(registry.PAGES.values(), key=lambda page: page.order)
@@ -54,15 +54,15 @@ def layout() -> Component:
             wall_map.wall_map(bounds),
             wall_bar.bar(visit.services.settings, person, others),
             wall_bar.warnings(),
-            wall_panels.finder(),
-            wall_panels.queue(),
+            wall_panels.finder() if person.may("place.view") else None,
+            wall_panels.queue() if has_alarms else None,
             wall_panels.legend(),
             wall_panels.detail(),
-            wall_panels.strip(),
+            wall_panels.strip() if has_alarms else None,
             wall_panels.overlays(),
         ],
         id="wall",
-        className="wall",
+        className="wall" if has_alarms else "wall has-no-alarms",
     )
 
 

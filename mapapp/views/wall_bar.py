@@ -10,8 +10,16 @@ from data.core.settings import Settings
 from mapapp.text import lang, t
 from mapapp.views.words import icon, icon_button, word
 
-# name of the figure, and how early it may leave a narrow screen (1 never)
-KPIS = (("schools", 1), ("open", 1), ("ack", 2), ("devices", 1), ("cameras", 2), ("delay", 3), ("age", 1))
+# name of the figure, how early it may leave a narrow screen (1 never), and whom it is for
+KPIS = (
+    ("schools", 1, "device.view"),
+    ("open", 1, "alarm.view"),
+    ("ack", 2, "alarm.view"),
+    ("devices", 1, "device.view"),
+    ("cameras", 2, "camera.view"),
+    ("delay", 3, "wall.view"),
+    ("age", 1, "wall.view"),
+)
 
 
 def kpi(name: str, rank: int) -> Component:
@@ -87,7 +95,7 @@ def bar(settings: Settings, person: Principal, other_pages: list[tuple[str, str]
     side = html.Div(
         [
             clock,
-            sound,
+            sound if person.may("alarm.view") else None,
             language,
             *links,
             icon_button("help-open", "help", "help.title"),
@@ -97,7 +105,9 @@ def bar(settings: Settings, person: Principal, other_pages: list[tuple[str, str]
         className="bar-side",
     )
     return html.Header(
-        [brand, html.Div([kpi(name, rank) for name, rank in KPIS], className="kpis"), side], id="wall-bar", className="panel wall-bar"
+        [brand, html.Div([kpi(name, rank) for name, rank, requires in KPIS if person.may(requires)], className="kpis"), side],
+        id="wall-bar",
+        className="panel wall-bar",
     )
 
 

@@ -38,6 +38,7 @@ def wall_map(bounds: list[list[float]]) -> Component:
         minZoom=MIN_ZOOM,
         maxZoom=MAX_ZOOM,
         preferCanvas=True,
+        keyboard=False,  # arrows choose in the queue wherever one has clicked last
         zoomControl=False,
         attributionControl=False,
         zoomSnap=0.5,

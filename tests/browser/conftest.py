@@ -237,7 +237,11 @@ def people(plant: Plant, chromium: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(autouse=True)
 def _calm(plant: Plant) -> Iterator[None]:
-    """Every test begins and ends without open alarms: those of one test must not be in the way of the next."""
+    """Every test begins with all roles up and ends without open alarms and candidates: one must not be in the way of the next."""
+    if plant.processes["web"].poll() is not None:
+        plant.start("web")
+        plant.wait_web()
     yield
     with psycopg.connect(plant.settings.owner_url, autocommit=True) as conn:
         conn.execute("update alarm set state = 'closed', closed_at = now(), cause = 'test' where state <> 'closed'")
+        conn.execute("update candidate set state = 'expired', sealed_picture = null where state in ('open', 'unsure')")

@@ -62,7 +62,8 @@ def test_the_language_switches_without_losing_anything(plant: Plant, people: Peo
     page.evaluate("() => { campus.map.setView([22.6, 114.0], 13, {animate: false}); window.__kept = 1; }")
     row = row_of(page, seen["alarm_id"])
     assert "一键报警" in row.inner_text()
-    page.get_by_test_id("lang-switch").click()
+    with page.expect_response("**/api/v1/lang"):
+        page.get_by_test_id("lang-switch").click()
     page.wait_for_function("() => document.documentElement.lang === 'en'")
     wait_until(lambda: "Panic button" in row.inner_text(), 5, "the row speaks English")
     assert "Acknowledge" in page.get_by_test_id("ack").inner_text()
@@ -189,6 +190,18 @@ def test_a_thousand_alarms_are_all_in_reach_with_few_rows_drawn(plant: Plant, pe
     assert page.get_by_test_id("queue-more").is_visible()
     page.evaluate("() => { const list = document.getElementById('queue-list'); list.scrollTop = list.scrollHeight; }")
     page.wait_for_selector('[data-alarm-id="9000998"]')  # the last of the lowest priority
+
+
+@pytest.mark.parametrize("login", ["grid-owner", "school", "assessor", "admin"])
+def test_whoever_may_open_the_wall_sees_their_part_without_complaint(plant: Plant, people: People, login: str):
+    page = people(login)
+    page.wait_for_selector("#legend-short .legend-chip")
+    assert (page.locator("#wall-queue").count() == 1) == page.evaluate("() => campus.me.may('alarm.view')")
+    assert (page.get_by_test_id("kpi-devices").count() == 1) == page.evaluate("() => campus.me.may('device.view')")
+    page.keyboard.press("l")
+    wait_until(lambda: "English" not in page.get_by_test_id("lang-switch").inner_text(), 5, "the language switched")
+    page.wait_for_load_state("networkidle")
+    assert page.seen.errors == []  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("size", [(3840, 2160), (1366, 768), (390, 844)], ids=["4k", "laptop", "phone"])
