@@ -159,7 +159,7 @@ def report_cameras(conn: db.Connection, principal: Principal, reports: Iterable[
     lines = [_report(given) for given in reports]
     if len(lines) > MOST_REPORTS:
         raise BadReport(f"{len(lines)} lines, at most {MOST_REPORTS}")
-    outbox.hold(conn)
+    # Not held from the start: thousands of rows take a while, and a press must not wait for them. No event touches these rows.
     rows = conn.execute(_SQL["report_cameras"], {"reports": outbox.jsonb(lines), "renew_s": RENEW_S}).fetchall()
     news = [row for row in rows if row["is_news"]]
     _tell_cameras(conn, news)
@@ -180,7 +180,6 @@ def _report(given: Mapping[str, Any]) -> Row:
 
 def age_cameras(conn: db.Connection, *, evidence_s: float = RECORDER_EVIDENCE_S, limit: int = AT_ONCE) -> int:
     """Cameras whose recorder has said nothing for `evidence_s` become unknown, at most `limit` of them; gives how many."""
-    outbox.hold(conn)
     rows = conn.execute(_SQL["age_cameras"], {"evidence_s": evidence_s, "limit": limit}).fetchall()
     _tell_cameras(conn, rows)
     return len(rows)

@@ -54,7 +54,7 @@ select c.camera_id, c.code, c.school_id, c.district_code, c.street_code, c.state
 from changed c;
 
 -- name: report_cameras
--- What a recorder says of its cameras. It does not overrule a stream we see ourselves, nor a newer word; a repeated one only renews the evidence.
+-- What a recorder says of its cameras. It does not overrule a worker that watches them, nor a newer word; a repeated one only renews the evidence.
 -- scope: visible_school
 with given as (
   select distinct on (g.camera) g.* from jsonb_to_recordset(%(reports)s::jsonb) as g(camera text, state text, reason text, at timestamptz)
@@ -62,7 +62,8 @@ with given as (
 ), before as (
   select c.camera_id, c.state, g.state as new_state, g.reason as new_reason, g.at
   from given g join camera c on c.code = g.camera join visible_school v on v.school_id = c.school_id
-  where not (c.evidence = 'stream' and c.state <> 'unknown') and coalesce(c.seen_at <= g.at, true) and coalesce(c.state_at <= g.at, true)
+  where (c.worker = '' or exists (select from worker w where w.worker = c.worker and w.state = 'silent'))
+    and coalesce(c.seen_at <= g.at, true) and coalesce(c.state_at <= g.at, true)
     and (c.state <> g.state or c.state_reason <> g.reason or c.evidence <> 'recorder' or coalesce(c.seen_at < g.at - make_interval(secs => %(renew_s)s), true))
   order by c.camera_id
   for update of c
@@ -94,7 +95,7 @@ order by g.code;
 with chosen as (
   select camera_id from camera
   where evidence = 'recorder' and state <> 'unknown' and seen_at < clock_timestamp() - make_interval(secs => %(evidence_s)s)
-  order by school_id limit %(limit)s for update
+  order by camera_id limit %(limit)s for update
 ), changed as (
   update camera c set state = 'unknown', state_reason = 'no_evidence', state_at = clock_timestamp()
   from chosen where c.camera_id = chosen.camera_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from data.core.events import Kind, MalformedEvent
 from data.ingest import handlers
 from data.rooms import monitor
 from tests.ingest import town
-from tests.ingest.town import happened, person
+from tests.ingest.town import happened, person, press
 
 LOST, BACK, FAULT = Kind.DEVICE_LOST, Kind.DEVICE_BACK, Kind.DEVICE_FAULTED
 
@@ -174,6 +175,39 @@ def test_a_recorder_does_not_overrule_the_stream_we_see(link, owner):
     send(link, camera_says("frozen", 1))
     assert report(link, line(1, "ok"))["changed"] == 0
     assert link.execute("select state from camera").fetchone()["state"] == "frozen"
+
+
+def test_a_recorder_speaks_for_the_cameras_of_a_silent_worker(link, owner):
+    town.camera(owner, 1, 0, 0, state="unknown", worker="vision-1")
+    assert report(link, line(1))["changed"] == 0
+    owner.execute("insert into worker (worker, state) values ('vision-1', 'silent')")
+    assert report(link, line(1))["changed"] == 1
+
+
+def test_a_press_does_not_wait_for_a_recorders_long_report(city, link, owner, monkeypatch):
+    town.camera(owner, 1, 0, 0, state="unknown")
+    is_at_work, may_go_on, tell = threading.Event(), threading.Event(), monitor._tell_cameras
+
+    def slow(conn, rows):
+        is_at_work.set()
+        may_go_on.wait(10)
+        tell(conn, rows)
+
+    monkeypatch.setattr(monitor, "_tell_cameras", slow)
+
+    def work():
+        with city.connect() as conn:
+            report(conn, line(1))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert is_at_work.wait(10)
+    link.execute("set lock_timeout = '2s'")
+    send(link, press())
+    assert link.execute("select count(*) as n from alarm").fetchone()["n"] == 1
+    may_go_on.set()
+    thread.join(10)
+    assert link.execute("select state from camera").fetchone()["state"] == "ok"
 
 
 def test_a_recorder_reports_only_for_its_own_schools(link, owner):
